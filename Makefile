@@ -1,0 +1,89 @@
+# `make demo` and `make test` are all a newcomer needs; each target does its own set-up in .venv.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; `make PYTHON=...` decides otherwise.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$python >/dev/null && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+# Files of one test file's fixtures stay with one process, so that each starts its servers once.
+PYTEST := $(BIN)/pytest
+SPREAD := -n 2 --dist loadfile
+CEPH := radosgw ceph-mon ceph-osd ceph-mgr ceph-common
+# apt-get is root's; sudo only where there is one and it asks no question.
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -n")
+
+.PHONY: help demo test lint types sim bench all test-ceph clean
+
+help:
+	@echo "make demo       three nodes elect a leader on a real S3 API, lose it, replace it and bring it back"
+	@echo "make test       every test except those that need Ceph"
+	@echo "make lint       ruff, and import-linter for who may import whom"
+	@echo "make types      mypy --strict"
+	@echo "make sim        the randomised and exhaustive runs over the protocol"
+	@echo "make bench      what Holocron adds to a request, as a ratio"
+	@echo "make all        lint, types and test"
+	@echo "make test-ceph  the tests against Ceph's object gateway (Debian: installs it if you are root)"
+	@echo "make clean      remove .venv and what the tools left behind"
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Holocron needs Python 3.11 or later, and there is none on the PATH." >&2; exit 1; }
+	@echo "==> Creating .venv with $$($(PYTHON) --version)"
+	@# Debian's Python comes without ensurepip: then the pip outside installs one inside.
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { \
+		$(PYTHON) -m venv --without-pip .venv \
+		&& $(PYTHON) -m pip --python .venv/bin/python install --quiet --disable-pip-version-check pip; \
+	} || { \
+		echo "Cannot make a virtual environment: on Debian or Ubuntu, apt-get install python3-venv helps." >&2; exit 1; \
+	}
+	@echo "==> Installing Holocron and its tools into it, from pyproject.toml (once; about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@echo "==> holocron simulate"
+	@$(BIN)/holocron simulate
+
+test: $(READY)
+	@echo "==> pytest: everything that needs no Ceph, over two processes"
+	@$(PYTEST) $(SPREAD) -m "not ceph"
+
+lint: $(READY)
+	@echo "==> ruff check"
+	@$(BIN)/ruff check .
+	@echo "==> ruff format --check"
+	@$(BIN)/ruff format --check .
+	@echo "==> lint-imports"
+	@$(BIN)/lint-imports --no-cache
+
+types: $(READY)
+	@echo "==> mypy --strict"
+	@$(BIN)/mypy
+
+sim: $(READY)
+	@echo "==> pytest: the randomised and exhaustive runs over the protocol"
+	@$(PYTEST) $(SPREAD) -m sim
+
+bench: $(READY)
+	@echo "==> python -m tests.bench"
+	@$(BIN)/python -m tests.bench
+
+all: lint types test
+
+test-ceph: $(READY)
+	@if ! command -v radosgw >/dev/null || ! command -v ceph-mon >/dev/null || ! command -v ceph-osd >/dev/null; then \
+		echo "==> Installing Ceph's object gateway with apt-get: $(CEPH)"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends $(CEPH) >/dev/null; } \
+		|| { echo "Cannot install them: as root, apt-get install --no-install-recommends $(CEPH)" >&2; exit 1; }; \
+	fi
+	@echo "==> pytest: the tests against Ceph's object gateway"
+	@HOLOCRON_REQUIRE_CEPH=1 $(PYTEST) -m ceph
+
+clean:
+	@echo "==> Removing .venv and what the tools left behind"
+	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
