@@ -1,0 +1,119 @@
+"""Virtual nodes: identity, epoch, topology and state live in object storage; the compute under them is replaceable.
+
+    import holocron
+
+    with holocron.Node.start("s3://bucket/leader") as node:
+        with node.lead(timeout=60) as lease:
+            while lease.valid:
+                write(fence=lease.token)
+
+Names are imported on first use, so that `import holocron` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from holocron import errors, events
+    from holocron.errors import (
+        HolocronError,
+        LeadershipLost,
+        LeadTimeout,
+        MissingExtra,
+        NodeExists,
+        NodeStopped,
+        NodeUnknown,
+        NotLeader,
+        OutcomeUnknown,
+        RecordUnreadable,
+        SettingsError,
+        StoreDenied,
+        StoreError,
+        StoreUnfit,
+        StoreUnreachable,
+        Superseded,
+    )
+    from holocron.events import Reason
+    from holocron.layout import check_node_id, check_prefix
+    from holocron.runtime.cluster import Cluster
+    from holocron.runtime.lease import Lease
+    from holocron.runtime.node import Node
+    from holocron.runtime.views import GcResult, LeaderView, MemberView, NodeView, Tenure, Topology
+    from holocron.settings import Settings, parse_duration_s, show_duration
+    from holocron.store.opening import StoreOptions, open_store, parse_location
+    from holocron.store.probe import Findings, probe
+
+_HOMES = {
+    "holocron.errors": (
+        "HolocronError LeadershipLost LeadTimeout MissingExtra NodeExists NodeStopped NodeUnknown NotLeader "
+        "OutcomeUnknown RecordUnreadable SettingsError StoreDenied StoreError StoreUnfit StoreUnreachable Superseded"
+    ),
+    "holocron.events": "Reason",
+    "holocron.layout": "check_node_id check_prefix",
+    "holocron.runtime.cluster": "Cluster",
+    "holocron.runtime.lease": "Lease",
+    "holocron.runtime.node": "Node",
+    "holocron.runtime.views": "GcResult LeaderView MemberView NodeView Tenure Topology",
+    "holocron.settings": "Settings parse_duration_s show_duration",
+    "holocron.store.opening": "StoreOptions open_store parse_location",
+    "holocron.store.probe": "Findings probe",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "Cluster",
+    "Findings",
+    "GcResult",
+    "HolocronError",
+    "LeadTimeout",
+    "LeaderView",
+    "LeadershipLost",
+    "Lease",
+    "MemberView",
+    "MissingExtra",
+    "Node",
+    "NodeExists",
+    "NodeStopped",
+    "NodeUnknown",
+    "NodeView",
+    "NotLeader",
+    "OutcomeUnknown",
+    "Reason",
+    "RecordUnreadable",
+    "Settings",
+    "SettingsError",
+    "StoreDenied",
+    "StoreError",
+    "StoreOptions",
+    "StoreUnfit",
+    "StoreUnreachable",
+    "Superseded",
+    "Tenure",
+    "Topology",
+    "check_node_id",
+    "check_prefix",
+    "errors",
+    "events",
+    "open_store",
+    "parse_duration_s",
+    "parse_location",
+    "probe",
+    "show_duration",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in {"errors", "events"}:
+        return importlib.import_module(f"holocron.{name}")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'holocron' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

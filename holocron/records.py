@@ -1,0 +1,280 @@
+"""What lies in the bucket: frozen records, written as JSON that people can read, decoded strictly and within bounds.
+
+Every record carries its format, the uuid of its cluster and a nonce. The nonce makes equal records differ in their
+bytes: equal bytes give equal ETags, and an equal ETag would make a compare-and-swap blind. All times that a rule
+reads are durations in whole milliseconds; wall-clock times are strings for people and no rule reads them back.
+
+Decoding has three outcomes for a reader: the record, `RecordUnreadable` with one line that says why, and never
+anything else, whatever the bytes are (I12).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from holocron.errors import RecordUnreadable
+from holocron.layout import MAX_NUMBER
+
+__all__ = [
+    "FORMAT",
+    "Beacon",
+    "Cause",
+    "Control",
+    "Epoch",
+    "Floor",
+    "Genesis",
+    "Heir",
+    "History",
+    "Identity",
+    "Leader",
+    "Marker",
+    "Member",
+    "Past",
+    "Published",
+    "Record",
+    "State",
+    "Status",
+    "decode",
+    "encode",
+]
+
+FORMAT = 1
+# The widest record is an epoch or a state with a view of some thousands of members.
+RECORD_LIMIT_BYTES = 8 * 1024 * 1024
+
+Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+Count = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
+NodeId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
+Nonce = Annotated[str, Meta(min_length=1, max_length=128)]
+Uuid = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(max_length=1024)]
+Label = Annotated[str, Meta(max_length=256)]
+Labels = Annotated[dict[Label, Label], Meta(max_length=64)]
+Priority = Annotated[int, Meta(ge=0, le=1000)]
+
+Cause = Literal["first", "renewed", "expired", "released", "handover"]
+Status = Literal["alive", "late", "gone"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every record has."""
+
+    format: Annotated[int, Meta(ge=1, le=1_000_000)] = FORMAT
+    cluster: Uuid
+    nonce: Nonce
+
+
+class Leader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who holds an epoch: the node, which of its incarnations, and which process of that incarnation (`session`)."""
+
+    node: NodeId
+    incarnation: Count
+    session: Nonce
+    name: Text = ""
+    address: Text = ""
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of the leader's topology view. `rank` is the order of joining; `standing` says it wants to lead."""
+
+    node: NodeId
+    incarnation: Count
+    status: Status
+    rank: Number
+    priority: Priority = 1
+    standing: bool = False
+    name: Text = ""
+    address: Text = ""
+    labels: Labels = {}
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The value that a leader published last, and the epoch and term it published it in."""
+
+    value: bytes
+    epoch: Count
+    term: Count
+
+
+class Heir(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node that is to go first after a release."""
+
+    node: NodeId
+
+
+class Genesis(Record, frozen=True, kw_only=True):
+    """cluster.json: created once, never changed. An epoch that cannot be read is waited out for `ttl_max_ms`."""
+
+    ttl_min_ms: Millis
+    ttl_max_ms: Millis
+    created: Text
+
+
+class Floor(Record, frozen=True, kw_only=True):
+    """Numbers below `floor` may be gone. It exists from genesis on and only ever rises."""
+
+    floor: Count
+
+
+class Epoch(Record, frozen=True, kw_only=True):
+    """One lock file: who leads, for how long, why, and what the leader knows of everyone."""
+
+    epoch: Count
+    term: Count
+    kind: Literal["lease", "release"]
+    cause: Cause
+    leader: Leader
+    # The nonce of epoch - 1, or "" for the first; for a predecessor that could not be read, the digest of its bytes.
+    previous: Annotated[str, Meta(max_length=128)]
+    ttl_ms: Millis
+    renew_ms: Millis
+    floor: Count
+    # The last control request that was dealt with, so that the next leader goes on where this one stopped.
+    control: Number
+    heir: Heir | None
+    published: Published | None
+    topology: Annotated[tuple[Member, ...], Meta(max_length=20_000)]
+    written: Text
+
+
+class Beacon(Record, frozen=True, kw_only=True):
+    """members/<id>.json: rewritten by every heartbeat, compare-and-swap, so that a former self finds out."""
+
+    node: NodeId
+    incarnation: Count
+    session: Nonce
+    # Rises with every change that others should read; the length of the object says it too (see `protocol.membership`).
+    revision: Count
+    every_ms: Millis
+    epoch: Number
+    role: Text
+    standing: bool
+    stopped: bool
+    priority: Priority
+    rank_hint: Number = 0
+    name: Text
+    address: Text
+    labels: Labels
+    home: Text
+    written: Text
+
+
+class Control(Record, frozen=True, kw_only=True):
+    """control/<n>.json: an operator asks the leader of `term` to hand over, to `heir` if one is named."""
+
+    number: Count
+    request: Literal["step-down"]
+    term: Count
+    heir: Heir | None
+    by: Text
+    written: Text
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An epoch that retention took out: the record as it was, or the raw bytes where it could not be read."""
+
+    epoch: Count
+    record: Epoch | None
+    raw: bytes | None = None
+
+
+class History(Record, frozen=True, kw_only=True):
+    """history/<first>-<last>.json: what retention took out of epochs/, nothing lost."""
+
+    first: Count
+    last: Count
+    epochs: Annotated[tuple[Past, ...], Meta(max_length=10_000)]
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The compute that a node runs on, for people: whom to ask when two want the same node."""
+
+    host: Text
+    pid: Number
+    since: Text
+
+
+class Identity(Record, frozen=True, kw_only=True):
+    """nodes/<id>/identity.json: who the node is and its current incarnation; changed by compare-and-swap only."""
+
+    node: NodeId
+    incarnation: Count
+    session: Nonce
+    # The root of the cluster's store, so that a node with its own home can be resumed from the home alone.
+    cluster_uri: Text
+    name: Text
+    address: Text
+    labels: Labels
+    priority: Priority
+    holder: Holder
+    created: Text
+    forgotten: bool = False
+
+
+class State(Record, frozen=True, kw_only=True):
+    """nodes/<id>/state.json: what the node last knew; a hint on resume, and the least epoch it may ever see again."""
+
+    node: NodeId
+    incarnation: Count
+    epoch: Number
+    term: Number
+    role: Text
+    leader: Leader | None
+    topology: Annotated[tuple[Member, ...], Meta(max_length=20_000)]
+    topology_epoch: Number
+    written: Text
+
+
+class Marker(Record, frozen=True, kw_only=True):
+    """probe.json: this store has shown that it keeps its promises."""
+
+    probed: Text
+    rounds: Number
+    # Whether the store's Date and LastModified agreed (rule 11 may be used), and by how much they differed.
+    clock_agrees: bool
+    clock_off_ms: Annotated[int, Meta(ge=-(10**12), le=10**12)] | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+class _Header(msgspec.Struct, frozen=True):
+    format: int
+
+
+def encode(record: Record) -> bytes:
+    """`record` as indented JSON with a newline at its end."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def decode(kind: type[R], body: bytes, key: str, cluster: str | None = None) -> R:
+    """The record of `kind` in `body`, which was read from `key`.
+
+    Args:
+        cluster: the uuid that the record must carry, or None where any will do (genesis itself).
+
+    Raises:
+        RecordUnreadable: for anything but a well-formed record of a format we know, of this cluster, whose own
+            number or node agrees with its key.
+    """
+    if len(body) > RECORD_LIMIT_BYTES:
+        raise RecordUnreadable(f"{key} is {len(body)} bytes long; no record is: it was not written by Holocron")
+    try:
+        header = msgspec.json.decode(body, type=_Header)
+        if header.format > FORMAT:
+            raise RecordUnreadable(
+                f"{key} has format {header.format}, this Holocron reads up to {FORMAT}: upgrade before you go on"
+            )
+        record = msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
+        # msgspec raises more than its own type: deep nesting and bad UTF-8 come out as Python's.
+        raise RecordUnreadable(f"{key} is not a {kind.__name__.lower()} record: {str(error)[:200]}") from None
+    if cluster is not None and record.cluster != cluster:
+        raise RecordUnreadable(
+            f"{key} belongs to cluster {record.cluster}, not to {cluster}: two clusters share a prefix"
+        )
+    return record

@@ -1,0 +1,1 @@
+"""Bytes in and out: outcomes, never decisions about who leads."""

@@ -1,0 +1,60 @@
+"""Asking again: the only place where a request is repeated.
+
+The SDKs underneath never retry (a hidden retry turns our own success into a 412). Here tenacity says when and how
+long to wait; the waiting itself is a step that the procedure yields, so the same retries run in a simulation.
+"""
+
+from __future__ import annotations
+
+import tenacity
+
+from holocron.store.base import Answer, Ask, Conflict, Deadline, Pause, Procedure, Put, Reply, Request, Store, Unclear
+
+__all__ = ["ask", "asked"]
+
+# The first wait, doubled each time up to the last; whoever drives spreads each over its upper half.
+_FIRST_PAUSE_S = 0.02
+_LAST_PAUSE_S = 1.0
+
+
+def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
+    """The reply to `request`, asked again while the answer is `Unclear` or `Conflict` and time remains.
+
+    The very same bytes are sent each time. For a `Put` the last answer alone does not tell what happened: a `Clash`
+    may be with our own earlier attempt (`chain` and `register` read back), and an `Unclear(sent=True)` says that
+    some attempt may have been applied, even where the last one certainly never left.
+    """
+    left_s = deadline.within_s
+    pauses: list[float] = []
+    maybe_applied = False
+    reply: Reply | None = None
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_result(_transient),
+        wait=tenacity.wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LAST_PAUSE_S),
+        stop=lambda state: left_s <= state.upcoming_sleep,  # noqa: B023 - it is the newest value that is wanted
+        sleep=pauses.append,
+        retry_error_callback=lambda state: None,
+    ):
+        if pauses:
+            pause_s = pauses.pop()
+            yield Pause(pause_s / 2, pause_s)
+        reply = yield Ask(store, request, min(deadline.attempt_s, max(left_s, 0.05)))
+        left_s = deadline.left_s(reply.now)
+        answer = reply.answer
+        maybe_applied = maybe_applied or (isinstance(answer, Unclear) and answer.sent)
+        attempt.retry_state.set_result(answer)
+    assert reply is not None  # tenacity always makes a first attempt
+    if maybe_applied and isinstance(request, Put) and isinstance(reply.answer, Unclear) and not reply.answer.sent:
+        reply = Reply(Unclear(reply.answer.error, sent=True), reply.asked, reply.now)
+    return reply
+
+
+def asked(store: Store, request: Request, deadline: Deadline) -> Procedure[Answer]:
+    """As `ask`, for callers that want the answer alone."""
+    reply = yield from ask(store, request, deadline)
+    assert reply.answer is not None  # only a Pause or a Together is replied to without an answer
+    return reply.answer
+
+
+def _transient(answer: object) -> bool:
+    return isinstance(answer, Unclear | Conflict)
