@@ -1,0 +1,1 @@
+"""The rules: values in, values out. No clock, no randomness, no I/O. README.md beside this file states them."""
