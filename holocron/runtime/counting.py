@@ -1,0 +1,49 @@
+"""A store that keeps count of what is asked of it: every request costs money."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from holocron.store.base import Answer, Delete, Get, List, Put, Request, Store
+from holocron.store.race import race
+
+__all__ = ["VERBS", "CountingStore"]
+
+VERBS: dict[type, str] = {Get: "GET", Put: "PUT", List: "LIST", Delete: "DELETE"}
+
+
+class CountingStore:
+    """`store`, with every attempt counted by verb, a repeated one each time. Safe to use from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(VERBS.values(), 0)
+
+    @property
+    def uri(self) -> str:
+        """Where the counted store is."""
+        return self._store.uri
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How many there were of each verb so far: a copy."""
+        with self._lock:
+            return dict(self._counts)
+
+    def perform(self, request: Request, timeout_s: float) -> Answer:
+        """As the counted store."""
+        with self._lock:
+            self._counts[VERBS[type(request)]] += 1
+        return self._store.perform(request, timeout_s)
+
+    def race(self, key: str, bodies: Sequence[bytes], timeout_s: float) -> list[Answer]:
+        """As the counted store: it may bring its writers closer together than threads can, and a probe needs that."""
+        with self._lock:
+            self._counts["PUT"] += len(bodies)
+        return race(self._store, key, bodies, timeout_s)
+
+    def close(self) -> None:
+        """Close the counted store."""
+        self._store.close()

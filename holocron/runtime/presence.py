@@ -1,0 +1,154 @@
+"""Presence: this node's own beacon, and, while it leads, its look at everyone else's (design, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace as changed
+
+from holocron.clock import Instant, stamp
+from holocron.errors import RecordUnreadable
+from holocron.layout import MEMBERS, identity_key, member_id, member_key
+from holocron.protocol.membership import Roll, beacon_read, form, padded, roll_call
+from holocron.records import Beacon, Identity, decode, encode
+from holocron.store.base import Absent, Deadline, Denied, Found, Get, List, Listed, Procedure, Store, Together, Unclear
+from holocron.store.chain import Trouble
+from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
+from holocron.store.retry import asked
+
+__all__ = ["Beaten", "NewerFound", "heartbeat", "look_at_members"]
+
+
+class Beaten(msgspec.Struct, frozen=True):
+    """The beacon stands; `etag` is what the next heartbeat replaces (None: not known, it will be read)."""
+
+    etag: str | None
+
+
+class NewerFound(msgspec.Struct, frozen=True):
+    """A newer incarnation of this node has taken its place."""
+
+    incarnation: int
+
+
+def heartbeat(
+    store: Store, home: Store, beacon: Beacon, etag: str | None, deadline: Deadline
+) -> Procedure[Beaten | NewerFound | Trouble]:
+    """Rewrite this node's beacon, if it is still this incarnation's or an earlier one's: one PUT."""
+    key = member_key(beacon.node)
+    body = padded(encode(beacon), beacon.revision)
+    for _ in range(4):
+        result = yield from replace(store, key, body, etag, deadline)
+        match result:
+            case Replaced(etag=now):
+                return Beaten(now)
+            case NotDone(error=error, denied=denied):
+                return Trouble(error, denied)
+            case Unsettled(error=error):
+                return Trouble(error)
+            case Held(found=Found(body=there, etag=now)):
+                try:
+                    other = decode(Beacon, there, key, beacon.cluster)
+                except RecordUnreadable as error:
+                    # Never overwritten: the operator has to take it away, and the log says so each time.
+                    return Trouble(str(error))
+                if other.incarnation > beacon.incarnation:
+                    return NewerFound(other.incarnation)
+                etag = now
+            case Held(found=Absent()):
+                newer = yield from _newer_identity(home, beacon, deadline)
+                if newer is not None:
+                    return newer
+                etag = None
+            case Held():
+                return Trouble(f"{key} is larger than any beacon: it was not written by Holocron")
+    return Trouble(f"{key} keeps changing under node {beacon.node}")
+
+
+def _newer_identity(home: Store, beacon: Beacon, deadline: Deadline) -> Procedure[NewerFound | Trouble | None]:
+    """A beacon that is gone was removed by an operator (`node forget` raises the incarnation) or by accident."""
+    key = identity_key(beacon.node)
+    answer = yield from asked(home, Get(key), deadline)
+    match answer:
+        case Found(body=body):
+            try:
+                identity = decode(Identity, body, key, beacon.cluster)
+            except RecordUnreadable as error:
+                return Trouble(str(error))
+            return NewerFound(identity.incarnation) if identity.incarnation > beacon.incarnation else None
+        case Unclear(error=error) | Denied(error=error):
+            return Trouble(error)
+    return None
+
+
+def look_at_members(
+    store: Store, roll: Roll, cluster: str, every_s: float, now: Callable[[], Instant], deadline: Deadline
+) -> Procedure[Roll | Trouble]:
+    """The leader's view of everyone: one LIST per thousand members, one GET per beacon that has something to say."""
+    listed: list[tuple[str, str, int]] = []
+    last: str | None = None
+    while True:
+        answer = yield from asked(store, List(MEMBERS, last), deadline)
+        if isinstance(answer, Denied | Unclear):
+            return Trouble(answer.error, isinstance(answer, Denied))
+        if not isinstance(answer, Listed):
+            return Trouble(f"{MEMBERS}: {type(answer).__name__} is no answer to a list")
+        for entry in answer.entries:
+            node = member_id(entry.key)
+            if node is not None:
+                listed.append((node, entry.etag, entry.size))
+        if not answer.more or not answer.entries:
+            break
+        last = answer.entries[-1].key
+    roll, wanted = roll_call(roll, tuple(listed), now())
+    if wanted:
+        reply = yield Together(tuple(_beacon(store, node, cluster, deadline) for node in wanted))
+        for beacon in reply.results:
+            if isinstance(beacon, Beacon):
+                roll = beacon_read(roll, beacon, reply.now)
+    return form(roll, now(), every_s)
+
+
+def _beacon(store: Store, node: str, cluster: str, deadline: Deadline) -> Procedure[object]:
+    key = member_key(node)
+    answer = yield from asked(store, Get(key), deadline)
+    if not isinstance(answer, Found):
+        return None
+    try:
+        beacon = decode(Beacon, answer.body, key, cluster)
+    except RecordUnreadable:
+        # Someone we cannot read: it keeps its place in the listing and gets none in the view.
+        return None
+    return beacon if beacon.node == node else None
+
+
+def first_beacon(identity: Identity, former: Beacon | None, home_uri: str, every_ms: int, wall_s: float) -> Beacon:
+    """The beacon of a fresh incarnation; its revision goes on from the former one's, so that the leader reads it."""
+    return Beacon(
+        cluster=identity.cluster,
+        nonce=identity.nonce,
+        node=identity.node,
+        incarnation=identity.incarnation,
+        session=identity.session,
+        # Where the former beacon could not be read, a step that is no multiple of what the length can show.
+        revision=former.revision + 1 if former is not None else identity.incarnation * 37,
+        every_ms=every_ms,
+        epoch=0,
+        role="solo",
+        standing=False,
+        stopped=False,
+        priority=identity.priority,
+        name=identity.name,
+        address=identity.address,
+        labels=identity.labels,
+        home=home_uri,
+        written=stamp(wall_s),
+    )
+
+
+def next_beacon(beacon: Beacon, nonce: str, wall_s: float, **changes: object) -> Beacon:
+    """`beacon` for the next heartbeat; its revision rises where anything changed that others should read."""
+    told = changed(beacon, **changes)
+    worth_reading = (told.standing, told.stopped, told.address) != (beacon.standing, beacon.stopped, beacon.address)
+    return changed(told, nonce=nonce, written=stamp(wall_s), revision=beacon.revision + worth_reading)
