@@ -1,0 +1,123 @@
+"""`holocron leader`: who leads, and asking it to hand over."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from holocron_cli.config import Config
+from holocron_cli.durations import age, seconds
+from holocron_cli.options import WHERE, Output, OutputAs, configured
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from holocron import Cluster
+
+app = typer.Typer(no_args_is_help=True, help="See who leads; have it hand over.")
+
+LOOK_EVERY_S = 0.25
+
+
+@app.command("show")
+@configured(WHERE)
+def show_(config: Config, output: OutputAs = Output.table) -> None:
+    """Show who leads the cluster. Exit code 4 if nobody does."""
+    from holocron_cli import show
+    from holocron_cli.exits import NoLeader
+    from holocron_cli.looking import looking
+
+    with looking(config) as cluster:
+        leader = cluster.leader()
+    if leader is None:
+        if output is Output.json:
+            show.say("null")
+        raise NoLeader(f"{config.location} has no leader, and never had one: start a node")
+    show.rows(output.value, leader, lambda: _leader(leader))
+    if leader.released:
+        raise NoLeader(f"no leader: {leader.node} released its leadership at epoch {leader.epoch}")
+    if leader.expired:
+        raise NoLeader(f"no leader: by the store's own clock the lease of {leader.node} is over")
+
+
+def _leader(leader: Any) -> Table:
+    from holocron_cli import show
+    from holocron_cli.checks import show_duration
+
+    return show.facts(
+        {
+            "leader": leader.node,
+            "name": leader.name,
+            "address": leader.address,
+            "incarnation": leader.incarnation,
+            "epoch": leader.epoch,
+            "term": leader.term,
+            "cause": leader.cause,
+            "ttl": show_duration(leader.ttl_s),
+            "written": f"{leader.written} ({age(leader.age_s)} by the store's clock)",
+            "value": leader.value,
+            "state": "released" if leader.released else "expired" if leader.expired else "leading",
+        }
+    )
+
+
+@app.command("step-down")
+@configured(WHERE)
+def step_down(
+    config: Config,
+    to: Annotated[str | None, typer.Option("--to", metavar="ID", help="The node that is to lead next.")] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for the next leader; 0s: not at all.")
+    ] = "30s",
+) -> None:
+    """Ask the leader to hand over, and wait until another one leads. Exit code 4 without a leader, 75 if none came."""
+    from holocron.errors import LeadTimeout, NotLeader
+    from holocron_cli import show
+    from holocron_cli.checks import check_node_id
+    from holocron_cli.looking import looking
+
+    within_s = seconds("--wait", wait) or 0.0
+    if to is not None:
+        check_node_id(to)
+    with looking(config) as cluster:
+        before = cluster.leader()
+        if before is None or before.released:
+            raise NotLeader(f"{config.location} has no leader that could hand over")
+        if before.node == to:
+            show.say(f"{to} leads already")
+            return
+        began = time.monotonic()
+        cluster.step_down(to=to, by=f"{_user()}@{socket.gethostname()}")
+        if within_s == 0:
+            show.say(f"asked {before.node} to hand over" + (f" to {to}" if to else ""))
+            return
+        after = _next_leader(cluster, before, began + within_s)
+    if after is None:
+        raise LeadTimeout(f"{before.node} was asked to hand over, and no other leader came within {wait}")
+    took = time.monotonic() - began
+    show.say(f"{before.node} handed over to {after.node} in {took:.1f}s: epoch {after.epoch}, term {after.term}")
+    if to is not None and after.node != to:
+        show.say(f"(not to {to}, which did not take it in time)")
+
+
+def _next_leader(cluster: Cluster, before: Any, until: float) -> Any:
+    """Who leads under a newer term than `before`, or None if nobody does until then."""
+    while True:
+        now = cluster.leader()
+        if now is not None and not now.released and now.term != before.term:
+            return now
+        if time.monotonic() >= until:
+            return None
+        time.sleep(LOOK_EVERY_S)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run under a number that no name belongs to.
+        return "unknown"

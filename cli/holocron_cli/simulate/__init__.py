@@ -1,0 +1,1 @@
+"""`holocron simulate`: a cluster of real processes, its leader killed, and the dead node resumed."""

@@ -1,0 +1,69 @@
+"""`holocron doctor`, and a start on a store that is unfit: what they say of good stores and of bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holocron.testing.server import Server
+from tests.cli.conftest import Place
+from tests.cli.program import clean_environment, holocron
+from tests.s3.dishonest import checks_then_acts, ignores_conditions
+
+
+def test_a_good_store_keeps_every_promise(place: Place) -> None:
+    """Exit code 0, one row for each promise, and nothing left behind under the prefix."""
+    done = holocron("doctor", env=place.env)
+    assert done.code == 0, done
+    for words in ("create if absent", "replace if unchanged", "racing creates", "Every promise held", place.location):
+        assert words in done.out
+    assert done.err == ""
+
+
+def test_findings_as_json(place: Place) -> None:
+    """`-o json` holds all that was found."""
+    found = holocron("doctor", "-o", "json", env=place.env).json
+    assert found["ok"] is True
+    assert found["rounds"] > 0
+    assert all(check["ok"] for check in found["checks"])
+
+
+def test_a_directory_is_as_good_a_store(tmp_path: Path) -> None:
+    """`file://` keeps the same promises."""
+    done = holocron("doctor", "--store", f"file://{tmp_path}")
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("dishonest", [ignores_conditions, checks_then_acts])
+@pytest.mark.parametrize(
+    "command", [("doctor",), ("node", "start", "--ttl", "1s"), ("doctor", "-o", "json")], ids=" ".join
+)
+def test_a_dishonest_server_is_refused_with_5(dishonest: Callable[[], Server], command: tuple[str, ...]) -> None:
+    """Both dishonest servers are found out within seconds, in one clear line (design section 3)."""
+    with dishonest() as server:
+        env = clean_environment(**server.environment(), HOLOCRON_BUCKET="holocron")
+        done = holocron(*command, env=env)
+    told = [line for line in done.err.splitlines() if line.startswith("holocron: ")]
+    assert (done.code, len(told)) == (5, 1), done
+    assert "unfit" in told[0]
+
+
+def test_a_versioned_bucket_is_told_the_rule_that_empties_it(place: Place) -> None:
+    """Versioned buckets keep every trimmed epoch as a noncurrent version: doctor prints the rule (section 11)."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=place.env["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="versioned")
+    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    done = holocron("doctor", env=place.env | {"HOLOCRON_BUCKET": "versioned"})
+    assert done.code == 0, done
+    assert "every version is kept" in done.out
+    assert f'"Prefix": "{place.env["HOLOCRON_PREFIX"]}/"' in done.out
