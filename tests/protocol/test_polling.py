@@ -70,7 +70,7 @@ def test_leader_that_is_now_and_then_late_costs_little_more() -> None:
 
 
 def test_follower_that_is_far_behind_catches_up() -> None:
-    """Hits read on and misses re-phase: a follower that slept for forty rounds is soon in phase again (rule 10, I11)."""
+    """Hits read on and misses re-phase: a follower that slept for forty rounds is soon up to date (rule 10, I11)."""
     game = Round(0.02, 0.0, priority=0)
     game.now_s = 40 * RENEW_S
     game.run(100)
@@ -80,7 +80,7 @@ def test_follower_that_is_far_behind_catches_up() -> None:
 
 
 def test_reading_on_after_five_hits_ends_with_a_404() -> None:
-    """The fifth hit in a row, the arrival's own included, is read on until a 404, which sets the beat anew (rule 10)."""
+    """The fifth hit in a row, the arrival's own included, is read on until a 404 sets the beat anew (rule 10)."""
     play = following(seen(record(1, topology=VIEW), 0))
     now_s, follows = 0.0, list[bool]()
     for epoch in range(2, 6):

@@ -38,7 +38,7 @@ class TestElections(ElectionSuite):
 
     @pytest.mark.parametrize("fault", [lose_response, fail_after, conflict, reset, storm])
     def test_leader_outlives_a_passing_fault(self, nodes: Start, proxy: FaultProxy, fault: Callable[..., None]) -> None:
-        """A renewal whose answer is lost, refused or unclear once or twice keeps its term (design section 3, rule 6)."""
+        """A renewal whose answer is lost, refused or unclear once or twice keeps its term (section 3, rule 6)."""
         node = nodes(url=proxy.url)
         with node.lead(timeout=LIVENESS_S) as lease:
             rule = proxy.rule(on("PUT", "/epochs/"), fault, times=2)
@@ -64,7 +64,7 @@ class TestElections(ElectionSuite):
     def test_cut_off_leader_steps_down_before_anyone_follows(
         self, nodes: Start, proxy: FaultProxy, fault: Callable[..., None]
     ) -> None:
-        """A leader whose store hangs or denies stops believing in time, and only then another leads (I1, rules 3, 4)."""
+        """A leader whose store hangs or denies stops believing in time; only then another leads (I1, rules 3, 4)."""
         cut_off, other = nodes(url=proxy.url), nodes()
         told: list[events.Event] = []
         cut_off.subscribe(told.append)
