@@ -75,6 +75,9 @@ def replace(store: Store, key: str, body: bytes, match: str | None, deadline: De
             match there:
                 case Found(body=found, etag=etag) if found == body:
                     return Replaced(etag)
+                case Absent() if match is None:
+                    # Created and deleted since: it may have been our own, created by an attempt whose answer was lost.
+                    return Unsettled(f"{key}: it was there a moment ago and is gone")
                 case Found() | Oversize() | Absent():
                     return Held(there)
                 case Unclear(error=error) | Denied(error=error):

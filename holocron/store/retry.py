@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import tenacity
 
-from holocron.store.base import Answer, Ask, Conflict, Deadline, Pause, Procedure, Put, Reply, Request, Store, Unclear
+from holocron.store.base import (
+    Answer,
+    Ask,
+    Conflict,
+    Deadline,
+    Denied,
+    Pause,
+    Procedure,
+    Put,
+    Reply,
+    Request,
+    Store,
+    Unclear,
+)
 
 __all__ = ["ask", "asked"]
 
@@ -22,7 +35,7 @@ def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
 
     The very same bytes are sent each time. For a `Put` the last answer alone does not tell what happened: a `Clash`
     may be with our own earlier attempt (`chain` and `register` read back), and an `Unclear(sent=True)` says that
-    some attempt may have been applied, even where the last one certainly never left.
+    some attempt may have been applied, even where the last one was refused or certainly never left.
     """
     left_s = deadline.within_s
     pauses: list[float] = []
@@ -44,8 +57,10 @@ def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
         maybe_applied = maybe_applied or (isinstance(answer, Unclear) and answer.sent)
         attempt.retry_state.set_result(answer)
     assert reply is not None  # tenacity always makes a first attempt
-    if maybe_applied and isinstance(request, Put) and isinstance(reply.answer, Unclear) and not reply.answer.sent:
-        reply = Reply(Unclear(reply.answer.error, sent=True), reply.asked, reply.now)
+    if maybe_applied and isinstance(request, Put) and isinstance(reply.answer, Unclear | Conflict | Denied):
+        # Whatever the last attempt was told, an earlier one may have been applied (I10).
+        error = "another write was under way" if isinstance(reply.answer, Conflict) else reply.answer.error
+        reply = Reply(Unclear(error, sent=True), reply.asked, reply.now)
     return reply
 
 
