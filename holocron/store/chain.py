@@ -209,10 +209,11 @@ class Chain:
             answer = yield from asked(self.store, List(self.prefix, last, PAGE), deadline)
             match answer:
                 case Listed(entries=entries, more=more, date_s=date_s):
-                    found += [entry for entry in entries if number_of(self.prefix, entry.key) is not None]
+                    found += [entry for entry in entries if (number_of(self.prefix, entry.key) or 0) > after]
                     if not more or not entries:
-                        return tuple(found), date_s
-                    last = entries[-1].key
+                        # Stores promise order and ours keep it; a head read off a disordered LIST would be a wrong one.
+                        return tuple(sorted(found, key=lambda entry: entry.key)), date_s
+                    last = max(entry.key for entry in entries)
                 case Denied(error=error):
                     return Trouble(error, denied=True)
                 case Unclear(error=error):
