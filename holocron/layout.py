@@ -46,7 +46,7 @@ MAX_NUMBER = 2**53 - 1
 
 # `\Z` and not `$`: a dollar sign would let "node\n" through.
 _NODE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
-_NUMBERED = re.compile(r"([0-9]{16})(\.json)?\Z")
+_NUMBERED = re.compile(r"[0-9]{16}\Z")
 _RANGE = re.compile(r"([0-9]{16})-([0-9]{16})\.json\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*(/[A-Za-z0-9][A-Za-z0-9._=-]*)*\Z")
 
@@ -83,14 +83,15 @@ def numbered(prefix: str, number: int, suffix: str = ".json") -> str:
     return f"{prefix}{number:016d}{suffix}"
 
 
-def number_of(prefix: str, key: str) -> int | None:
-    """The number in `key`, or None where the key is not one of the chain under `prefix` (a foreign object)."""
-    if not key.startswith(prefix):
+def number_of(prefix: str, key: str, suffix: str = ".json") -> int | None:
+    """The number in `key`, or None where `numbered` would never have made it for that chain (a foreign object)."""
+    if not key.startswith(prefix) or not key.endswith(suffix):
         return None
-    match = _NUMBERED.match(key[len(prefix) :])
-    if match is None:
+    digits = key[len(prefix) : len(key) - len(suffix)]
+    # A shorter number, or another suffix, would be a second key for one number.
+    if not _NUMBERED.match(digits):
         return None
-    number = int(match.group(1))
+    number = int(digits)
     return number if 1 <= number <= MAX_NUMBER else None
 
 
@@ -104,7 +105,10 @@ def history_range(key: str) -> tuple[int, int] | None:
     if not key.startswith(HISTORY):
         return None
     match = _RANGE.match(key[len(HISTORY) :])
-    return (int(match.group(1)), int(match.group(2))) if match else None
+    if match is None:
+        return None
+    first, last = int(match.group(1)), int(match.group(2))
+    return (first, last) if 1 <= first <= last <= MAX_NUMBER else None
 
 
 def member_key(node_id: str) -> str:

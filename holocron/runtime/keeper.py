@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from holocron.errors import RecordUnreadable
-from holocron.layout import history_key, number_of
+from holocron.layout import history_key
 from holocron.protocol.retention import compact, plan
 from holocron.records import RECORD_LIMIT_BYTES, Epoch, History, Past, decode, encode
 from holocron.runtime.history import Unread, read_epoch
@@ -49,7 +49,7 @@ def tidy(
     listed = yield from chain.entries(floor - 1, deadline)
     if isinstance(listed, Trouble):
         return listed
-    entries = [(number_of(chain.prefix, entry.key), entry.modified_s) for entry in listed[0]]
+    entries = [(chain.number(entry.key), entry.modified_s) for entry in listed[0]]
     # How much older than the newest object of the chain, both by the server's one clock: never more than the true age.
     newest_s = max((modified_s for _, modified_s in entries if modified_s is not None), default=0.0)
     ages = tuple(

@@ -151,6 +151,10 @@ class Chain:
         """The key of object `number`."""
         return numbered(self.prefix, number, self.suffix)
 
+    def number(self, key: str) -> int | None:
+        """The number of the object under `key`, or None for a foreign key."""
+        return number_of(self.prefix, key, self.suffix)
+
     def read(self, number: int, deadline: Deadline) -> Procedure[Reply]:
         """What stands at `number`: `Found`, `Oversize`, `Absent` ("nothing new", no more), `Unclear` or `Denied`."""
         return (yield from ask(self.store, Get(self.key(number)), deadline))
@@ -208,9 +212,11 @@ class Chain:
         while True:
             answer = yield from asked(self.store, List(self.prefix, last, PAGE), deadline)
             match answer:
+                case Listed(entries=(), more=True):
+                    return Trouble(f"{self.prefix}: the store listed nothing and says that there is more")
                 case Listed(entries=entries, more=more, date_s=date_s):
-                    found += [entry for entry in entries if (number_of(self.prefix, entry.key) or 0) > after]
-                    if not more or not entries:
+                    found += [entry for entry in entries if (self.number(entry.key) or 0) > after]
+                    if not more:
                         # Stores promise order and ours keep it; a head read off a disordered LIST would be a wrong one.
                         return tuple(sorted(found, key=lambda entry: entry.key)), date_s
                     last = max(entry.key for entry in entries)
@@ -237,7 +243,7 @@ class Chain:
             listed = yield from self.entries(start - 1, deadline)
             if isinstance(listed, Trouble):
                 return listed
-            numbers = [number for entry in listed[0] if (number := number_of(self.prefix, entry.key)) is not None]
+            numbers = [number for entry in listed[0] if (number := self.number(entry.key)) is not None]
             end = _run(start, numbers)
             if end >= start and end == numbers[-1]:
                 return Head(end, start)
@@ -249,14 +255,12 @@ class Chain:
                 start = read.floor
             elif end >= start:
                 return Head(end, start)
-            elif known is None and start == 1 and read.floor == 1:
+            elif known is None and start == 1:
                 return NoHead()
-            elif read.floor == start and known is None:
-                return Dishonest(f"{self.key(start)} is the floor and is not there: the chain lost its head")
-            elif known is not None and read.floor < known:
-                return Dishonest(f"{self.key(known)} was there, is gone, and the floor is {read.floor}: rolled back")
+            elif start == known:
+                return Dishonest(f"{self.key(start)} was there, is gone, and the floor is {read.floor}: rolled back")
             else:
-                known = start = None
+                return Dishonest(f"{self.key(start)} was the floor and is not there: the chain lost its head")
 
     def raise_floor(self, below: int, nonce: str, deadline: Deadline) -> Procedure[FloorRead | Trouble | Dishonest]:
         """Raise the floor to `below`; where someone has raised it further already, theirs stands (it only rises)."""
@@ -291,7 +295,7 @@ class Chain:
             return listed
         gone = 0
         for entry in listed[0]:
-            number = number_of(self.prefix, entry.key)
+            number = self.number(entry.key)
             if number is None or number >= raised.floor:
                 break
             answer = yield from asked(self.store, Delete(entry.key), deadline)
