@@ -6,119 +6,43 @@ no lock, and a simulation can run it as it is.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
-import msgspec
-from msgspec.structs import replace as changed
-
-from holocron.clock import Instant, elapsed_waiter_s, stamp
 from holocron.errors import RecordUnreadable
-from holocron.layout import CONTROL, EPOCH_FLOOR, EPOCHS, state_key
+from holocron.layout import CONTROL
 from holocron.protocol import election
 from holocron.protocol.election import Election, Rules, Seat
 from holocron.protocol.membership import Roll, inherited
 from holocron.protocol.messages import (
     AskedToRelease,
-    ChainFoundEmpty,
-    ClaimLost,
-    ClaimOrphaned,
-    ClaimRefused,
-    ClaimUnknown,
-    ClaimWon,
     ControlHandled,
     CreateEpoch,
-    Draft,
     Event,
     HeadChanged,
-    HeadConfirmed,
-    HeadFound,
-    LookFailed,
     LookForHead,
-    NextAbsent,
-    NextFound,
-    NoteElectionLost,
-    NoteReleased,
-    NoteStopped,
     NoteTenureBegan,
     NoteTenureEnded,
     NoteTenureRenewed,
-    PollFailed,
     ReadNext,
-    Seen,
-    SettlePublish,
     StoreBroken,
     SupersededByNewer,
     Ticked,
     TopologyFormed,
 )
-from holocron.records import Control, Epoch, Heir, Leader, State, decode, encode
+from holocron.records import Control, decode
+from holocron.runtime.asking import EpochChain, Reach, errand_deadline
 from holocron.runtime.boarding import Aboard
-from holocron.runtime.history import epoch_of
 from holocron.runtime.keeper import tidy
+from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained
 from holocron.runtime.presence import Beaten, NewerFound, first_beacon, heartbeat, look_at_members, next_beacon
+from holocron.runtime.remembering import Memory
 from holocron.runtime.views import GcResult
 from holocron.runtime.world import World, run
 from holocron.settings import Settings
-from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Reply, Store, Unclear
-from holocron.store.chain import (
-    Chain,
-    Created,
-    Dishonest,
-    Head,
-    Lost,
-    NoHead,
-    Orphan,
-    Outcome,
-    Refused,
-    Trouble,
-    Unknown,
-)
-from holocron.store.register import Held, Replaced, replace
+from holocron.store.base import Deadline, Found, Oversize, Procedure, Store
+from holocron.store.chain import Chain, Dishonest, Trouble
 
-__all__ = ["Engine", "Notice", "StoodDown", "StoreLost", "StoreRegained"]
-
-# The server's Date and LastModified have a grain of one second each (rule 11).
-_STORE_CLOCK_GRAIN_S = 2.0
-
-
-class StoreLost(msgspec.Struct, frozen=True):
-    """Notice: the store has stopped answering."""
-
-    error: str
-
-
-class StoreRegained(msgspec.Struct, frozen=True):
-    """Notice: the store answers again."""
-
-
-class StoodDown(msgspec.Struct, frozen=True):
-    """Notice: an operator asked this leader to hand over; the shell drains its work and then releases."""
-
-    heir: str | None
-    by: str
-
-
-class NewerIncarnation(msgspec.Struct, frozen=True):
-    """Notice: a newer incarnation of this node was found; the election has stopped."""
-
-    incarnation: int
-
-
-Notice = (
-    NoteTenureBegan
-    | NoteTenureRenewed
-    | NoteTenureEnded
-    | NoteElectionLost
-    | NoteReleased
-    | NoteStopped
-    | HeadChanged
-    | SettlePublish
-    | StoreLost
-    | StoreRegained
-    | StoodDown
-    | NewerIncarnation
-)
+__all__ = ["Engine", "NewerIncarnation", "Notice", "StoodDown", "StoreLost", "StoreRegained"]
 
 
 class Engine:
@@ -150,7 +74,6 @@ class Engine:
         self.identity = identity
         self.settings = settings
         self.notify = notify
-        self.chain = Chain(store, EPOCHS, EPOCH_FLOOR, identity.cluster)
         self.controls = Chain(store, CONTROL, None, identity.cluster)
         self.election = Election(
             seat=Seat(identity.node, identity.incarnation, identity.session, identity.priority),
@@ -163,10 +86,10 @@ class Engine:
                 assume_dead=assume_dead,
             ),
         )
-        self._hint = aboard.last_epoch or None
-        self._floor = 1
+        self._reach = Reach(notify)
+        self._epochs = EpochChain(world, store, identity, settings, self._reach, aboard.last_epoch or None)
+        self._memory = Memory(world, home, identity, settings, aboard.state_etag)
         self._timer = 0
-        self._unreachable = False
         self._closed = False
         # Presence.
         self._beacon = first_beacon(
@@ -179,13 +102,13 @@ class Engine:
         # The leader's errands.
         self._asking_control = False
         self._tidying = False
-        self._written: dict[int, Epoch] = {}
-        # What the node's state.json says already.
-        self._state_etag = aboard.state_etag
-        self._state_told: object = None
-        self._saving = False
 
     # --- from outside -----------------------------------------------------------------------------------------------
+
+    @property
+    def chain(self) -> Chain:
+        """The chain of epochs."""
+        return self._epochs.chain
 
     def start(self) -> None:
         """Look at the chain, show up among the members, and go on from there."""
@@ -199,13 +122,12 @@ class Engine:
         for action in actions:
             match action:
                 case LookForHead(known=known):
-                    run(self.world, self._look(known, now), self.feed)
+                    run(self.world, self._epochs.look(known, now), self.feed)
                 case ReadNext(number=number):
-                    run(self.world, self._poll(number, now), self.feed)
+                    run(self.world, self._epochs.poll(number, now), self.feed)
                 case CreateEpoch(draft=draft, since=since, within_s=within_s):
-                    run(
-                        self.world, self._create(draft, Deadline(since, within_s, self._attempt_s(within_s))), self.feed
-                    )
+                    deadline = Deadline(since, within_s, self._attempt_s(within_s))
+                    run(self.world, self._epochs.create(draft, deadline), self.feed)
                 case _:
                     self._note(action)
         self._arm()
@@ -217,7 +139,7 @@ class Engine:
             self._beacon, self.world.nonce(), self.world.now().wall_s, stopped=True, standing=False, role="stopped"
         )
         last = heartbeat(self.store, self.home, self._beacon, self._beacon_etag, self._short())
-        run(self.world, last, lambda _: run(self.world, self._save(force=True), lambda _: done()))
+        run(self.world, last, lambda _: run(self.world, self._memory.save(self.election, force=True), lambda _: done()))
 
     def quit(self) -> None:
         """Do nothing more and say nothing: another incarnation is this node now."""
@@ -238,135 +160,7 @@ class Engine:
         return min(self.settings.attempt_s, max(within_s / 2, 0.05))
 
     def _short(self) -> Deadline:
-        """How long an errand may take that is no part of a lease: about a renewal's time, from now."""
-        within_s = max(self.settings.renew_every, 2 * self.settings.attempt_s)
-        return Deadline(self.world.now(), within_s, self.settings.attempt_s)
-
-    # --- what the election asks -------------------------------------------------------------------------------------
-
-    def _look(self, known: int | None, asked: Instant) -> Procedure[Event]:
-        deadline = self._short()
-        while True:
-            found = yield from self.chain.head(known or self._hint, deadline)
-            match found:
-                case NoHead():
-                    self._store_answers()
-                    return ChainFoundEmpty(asked)
-                case Dishonest(error=error):
-                    return StoreBroken(error)
-                case Trouble(error=error):
-                    self._store_fails(error)
-                    return LookFailed()
-                case Head(number=number):
-                    if number == known:
-                        self._store_answers()
-                        return HeadConfirmed(asked)
-                    reply = yield from self.chain.read(number, deadline)
-                    seen = self._seen(number, reply)
-                    if isinstance(seen, Seen):
-                        self._store_answers()
-                        self._hint = None
-                        # Rule 11: the store's clock may vouch for waiting only at a cold start.
-                        return HeadFound(asked, seen if known is not None else self._credited(seen, reply.answer))
-                    if isinstance(reply.answer, Absent):
-                        continue
-                    self._store_fails(seen)
-                    return LookFailed()
-
-    def _poll(self, number: int, asked: Instant) -> Procedure[Event]:
-        reply = yield from self.chain.read(number, self._short())
-        trip_s = elapsed_waiter_s(reply.asked, reply.now)
-        if isinstance(reply.answer, Absent):
-            self._store_answers()
-            return NextAbsent(asked, trip_s)
-        seen = self._seen(number, reply)
-        if isinstance(seen, Seen):
-            self._store_answers()
-            return NextFound(seen, trip_s)
-        self._store_fails(seen)
-        return PollFailed()
-
-    def _create(self, draft: Draft, deadline: Deadline) -> Procedure[Event]:
-        identity = self.identity
-        record = Epoch(
-            cluster=identity.cluster,
-            nonce=self.world.nonce(),
-            epoch=draft.epoch,
-            term=draft.term,
-            kind="release" if draft.kind == "release" else "lease",
-            cause=draft.cause,
-            leader=Leader(
-                node=identity.node,
-                incarnation=identity.incarnation,
-                session=identity.session,
-                name=identity.name,
-                address=identity.address,
-            ),
-            previous=draft.previous,
-            ttl_ms=round(self.settings.ttl_s * 1000),
-            renew_ms=max(1, round(self.settings.renew_every * 1000)),
-            floor=self._floor,
-            control=draft.control,
-            heir=Heir(node=draft.heir) if draft.heir is not None else None,
-            published=draft.published,
-            topology=draft.topology,
-            written=stamp(self.world.now().wall_s),
-        )
-        outcome: Outcome = yield from self.chain.create(draft.epoch, encode(record), deadline)
-        match outcome:
-            case Created(floor=floor):
-                self._store_answers()
-                if floor < self._floor:
-                    return StoreBroken(f"{EPOCH_FLOOR} was {self._floor} and is {floor}: the store was rolled back")
-                self._floor = floor
-                self._remember(record)
-                return ClaimWon(Seen(record.epoch, record, record.nonce, self.world.now()))
-            case Lost(found=found):
-                self._store_answers()
-                if isinstance(found, Absent):
-                    return ClaimLost(None)
-                seen = self._seen(draft.epoch, Reply(found, deadline.since, self.world.now()))
-                return ClaimLost(seen if isinstance(seen, Seen) else None)
-            case Orphan():
-                return ClaimOrphaned()
-            case Dishonest(error=error):
-                return StoreBroken(error)
-            case Unknown(error=error):
-                self._store_fails(error)
-                return ClaimUnknown()
-            case Refused(error=error):
-                self._store_fails(error)
-                return ClaimRefused()
-
-    def _seen(self, number: int, reply: Reply) -> Seen | str:
-        """The epoch in `reply`, or one line that says why there is none to see."""
-        answer = reply.answer
-        if isinstance(answer, Oversize):
-            return Seen(number, None, f"oversize:{answer.etag}", reply.now)
-        if isinstance(answer, Denied | Unclear):
-            return answer.error
-        if not isinstance(answer, Found):
-            return f"{self.chain.key(number)}: {type(answer).__name__}"
-        key = self.chain.key(number)
-        try:
-            record = epoch_of(answer.body, number, key, self.identity.cluster)
-        except RecordUnreadable:
-            return Seen(number, None, hashlib.sha256(answer.body).hexdigest(), reply.now)
-        return Seen(number, record, record.nonce, reply.now)
-
-    def _credited(self, seen: Seen, answer: object) -> Seen:
-        """`seen`, with what the store's own Date and LastModified say of its age counted as waiting, if that is on."""
-        if not self.settings.trust_store_clock or not isinstance(answer, Found) or seen.record is None:
-            return seen
-        if answer.date_s is None or answer.modified_s is None:
-            return seen
-        return changed(seen, credit_s=max(0.0, answer.date_s - answer.modified_s - _STORE_CLOCK_GRAIN_S))
-
-    def _remember(self, record: Epoch) -> None:
-        """Keep what this leader wrote itself, so that retention need not read it back."""
-        self._written[record.epoch] = record
-        for number in list(self._written)[: -(self.settings.keep_epochs + 2 * self.settings.trim_batch)]:
-            del self._written[number]
+        return errand_deadline(self.world, self.settings)
 
     # --- what the election tells ------------------------------------------------------------------------------------
 
@@ -378,24 +172,18 @@ class Engine:
                 self._roll = inherited(head.record.topology if head is not None and head.record is not None else ())
                 self._look_around()
                 self._errands()
-                self._state_changed()
+                self._remember()
             case NoteTenureRenewed():
                 self._errands()
             case NoteTenureEnded():
                 self._roll = None
-                self._state_changed()
+                self._remember()
             case HeadChanged():
-                self._state_changed()
+                self._remember()
 
-    def _store_fails(self, error: str) -> None:
-        if not self._unreachable:
-            self._unreachable = True
-            self.notify(StoreLost(error))
-
-    def _store_answers(self) -> None:
-        if self._unreachable:
-            self._unreachable = False
-            self.notify(StoreRegained())
+    def _remember(self) -> None:
+        if not self._closed:
+            self._memory.keep(self.election)
 
     # --- presence ---------------------------------------------------------------------------------------------------
 
@@ -406,7 +194,7 @@ class Engine:
         if self.election.tenure is not None:
             self._look_around()
         self.show()
-        self._state_changed()
+        self._remember()
 
     def show(self) -> None:
         """Rewrite this node's beacon now."""
@@ -434,7 +222,7 @@ class Engine:
                     self.notify(NewerIncarnation(incarnation))
                     self.feed(SupersededByNewer())
             case Trouble(error=error):
-                self._store_fails(error)
+                self._reach.failed(error)
 
     def _look_around(self) -> None:
         if self._looking or self._roll is None:
@@ -463,19 +251,19 @@ class Engine:
             self._asking_control = True
             run(self.world, self._read_control(self.election.control + 1), self._control_read)
         head = self.election.head
-        due = head is not None and head.epoch - self._floor >= self.settings.keep_epochs + self.settings.trim_batch
-        if due and not self._tidying and head is not None:
+        surplus = self.settings.keep_epochs + self.settings.trim_batch
+        if head is not None and head.epoch - self._epochs.floor >= surplus and not self._tidying:
             self._tidying = True
             tidying = tidy(
-                self.chain,
+                self._epochs.chain,
                 self.store,
                 head.epoch,
                 self.identity.cluster,
                 self.world.nonce(),
                 self.settings,
-                self._written,
-                # No part of a lease: what a slow store leaves undone goes on from where it stopped.
-                Deadline(self.world.now(), 60.0, self.settings.attempt_s),
+                self._epochs.written,
+                # No part of a lease. It is the work of hundreds of requests, and a slow store may take long over each.
+                Deadline(self.world.now(), 600.0, self.settings.attempt_s),
             )
             run(self.world, tidying, self._tidied)
 
@@ -485,7 +273,7 @@ class Engine:
         if isinstance(result, Dishonest):
             self.feed(StoreBroken(result.error))
         elif isinstance(result, GcResult):
-            self._floor = max(self._floor, result.floor)
+            self._epochs.floor = max(self._epochs.floor, result.floor)
 
     def _may_tidy(self) -> None:
         self._tidying = False
@@ -519,62 +307,3 @@ class Engine:
     def release(self, heir: str | None) -> None:
         """Give up leadership; the work is drained."""
         self.feed(AskedToRelease(heir))
-
-    # --- the node's state -------------------------------------------------------------------------------------------
-
-    def _state_changed(self) -> None:
-        """Save what changed, if what a resume would want to know did; a steady leader's renewals do not."""
-        if self._saving or self._closed or self._telling() == self._state_told:
-            return
-        self._saving = True
-        run(self.world, self._save(), self._saved)
-
-    def _saved(self, done: bool) -> None:
-        # Whatever changed meanwhile waits for the next change or heartbeat.
-        self._saving = False
-
-    def _telling(self) -> object:
-        head = self.election.head
-        record = head.record if head is not None else None
-        if record is None:
-            return (election.role(self.election), None)
-        role = election.role(self.election)
-        return (role if role == "leader" else "follower", record.term, record.leader.node, record.topology)
-
-    def _save(self, force: bool = False) -> Procedure[bool]:
-        head = self.election.head
-        record = head.record if head is not None else None
-        if head is None or (self._telling() == self._state_told and not force):
-            return False
-        telling = self._telling()
-        state = State(
-            cluster=self.identity.cluster,
-            nonce=self.world.nonce(),
-            node=self.identity.node,
-            incarnation=self.identity.incarnation,
-            epoch=head.epoch,
-            term=record.term if record is not None else 0,
-            role=election.role(self.election),
-            leader=record.leader if record is not None else None,
-            topology=record.topology if record is not None else (),
-            topology_epoch=head.epoch,
-            written=stamp(self.world.now().wall_s),
-        )
-        key = state_key(self.identity.node)
-        for _ in range(2):
-            result = yield from replace(self.home, key, encode(state), self._state_etag, self._short())
-            if isinstance(result, Replaced):
-                self._state_etag, self._state_told = result.etag, telling
-                return True
-            if not isinstance(result, Held) or not isinstance(result.found, Found):
-                self._state_etag = None
-                return False
-            try:
-                other = decode(State, result.found.body, key, self.identity.cluster)
-            except RecordUnreadable:
-                # Never overwritten; the node lives without, and its beacon still tells its last epoch.
-                return False
-            if other.incarnation > self.identity.incarnation:
-                return False
-            self._state_etag = result.found.etag
-        return False

@@ -1,0 +1,229 @@
+"""What the election asks of the chain of epochs, carried out: each procedure ends in the event that tells what came."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from msgspec.structs import replace as changed
+
+from holocron.clock import Instant, elapsed_waiter_s, stamp
+from holocron.errors import RecordUnreadable
+from holocron.layout import EPOCH_FLOOR, EPOCHS
+from holocron.protocol.messages import (
+    ChainFoundEmpty,
+    ClaimLost,
+    ClaimOrphaned,
+    ClaimRefused,
+    ClaimUnknown,
+    ClaimWon,
+    Draft,
+    Event,
+    HeadConfirmed,
+    HeadFound,
+    LookFailed,
+    NextAbsent,
+    NextFound,
+    PollFailed,
+    Seen,
+    StoreBroken,
+)
+from holocron.records import Epoch, Heir, Identity, Leader, encode
+from holocron.runtime.history import epoch_of
+from holocron.runtime.notices import Notice, StoreLost, StoreRegained
+from holocron.runtime.world import World
+from holocron.settings import Settings
+from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Reply, Store, Unclear
+from holocron.store.chain import (
+    Chain,
+    Created,
+    Dishonest,
+    Head,
+    Lost,
+    NoHead,
+    Orphan,
+    Outcome,
+    Refused,
+    Trouble,
+    Unknown,
+)
+
+__all__ = ["EpochChain", "Reach", "errand_deadline"]
+
+# The server's Date and LastModified have a grain of one second each (rule 11).
+_STORE_CLOCK_GRAIN_S = 2.0
+
+
+def errand_deadline(world: World, settings: Settings) -> Deadline:
+    """How long a request may take that is no part of a lease: about a renewal's time, from now."""
+    within_s = max(settings.renew_every, 2 * settings.attempt_s)
+    return Deadline(world.now(), within_s, settings.attempt_s)
+
+
+class Reach:
+    """Whether the store answers this node; each change is told once."""
+
+    def __init__(self, notify: Callable[[Notice], None]) -> None:
+        self._notify = notify
+        self._lost = False
+
+    def failed(self, error: str) -> None:
+        """A request came to nothing."""
+        if not self._lost:
+            self._lost = True
+            self._notify(StoreLost(error))
+
+    def answered(self) -> None:
+        """A request was answered."""
+        if self._lost:
+            self._lost = False
+            self._notify(StoreRegained())
+
+
+class EpochChain:
+    """The chain of epochs as one node asks it: look for the head, poll for the next, create one.
+
+    Args:
+        hint: the last epoch that an earlier incarnation knew, where the first LIST may begin.
+    """
+
+    def __init__(
+        self, world: World, store: Store, identity: Identity, settings: Settings, reach: Reach, hint: int | None
+    ) -> None:
+        self.chain = Chain(store, EPOCHS, EPOCH_FLOOR, identity.cluster)
+        #: The floor as this node knows it; what retention raises is told here.
+        self.floor = 1
+        #: What this node wrote itself while it led, so that retention need not read it back.
+        self.written: dict[int, Epoch] = {}
+        self._world = world
+        self._identity = identity
+        self._settings = settings
+        self._reach = reach
+        self._hint = hint
+
+    def look(self, known: int | None, asked: Instant) -> Procedure[Event]:
+        """Which epoch is the head, by a LIST; `known` is the one that was, and `asked` when the election asked."""
+        deadline = errand_deadline(self._world, self._settings)
+        while True:
+            found = yield from self.chain.head(known or self._hint, deadline)
+            match found:
+                case NoHead():
+                    self._reach.answered()
+                    return ChainFoundEmpty(asked)
+                case Dishonest(error=error):
+                    return StoreBroken(error)
+                case Trouble(error=error):
+                    self._reach.failed(error)
+                    return LookFailed()
+                case Head(number=number):
+                    if number == known:
+                        self._reach.answered()
+                        return HeadConfirmed(asked)
+                    reply = yield from self.chain.read(number, deadline)
+                    seen = self._seen(number, reply)
+                    if isinstance(seen, Seen):
+                        self._reach.answered()
+                        self._hint = None
+                        # Rule 11: the store's clock may vouch for waiting only at a cold start.
+                        return HeadFound(asked, seen if known is not None else self._credited(seen, reply.answer))
+                    if isinstance(reply.answer, Absent):
+                        continue
+                    self._reach.failed(seen)
+                    return LookFailed()
+
+    def poll(self, number: int, asked: Instant) -> Procedure[Event]:
+        """Is epoch `number` there yet?"""
+        reply = yield from self.chain.read(number, errand_deadline(self._world, self._settings))
+        trip_s = elapsed_waiter_s(reply.asked, reply.now)
+        if isinstance(reply.answer, Absent):
+            self._reach.answered()
+            return NextAbsent(asked, trip_s)
+        seen = self._seen(number, reply)
+        if isinstance(seen, Seen):
+            self._reach.answered()
+            return NextFound(seen, trip_s)
+        self._reach.failed(seen)
+        return PollFailed()
+
+    def create(self, draft: Draft, deadline: Deadline) -> Procedure[Event]:
+        """The epoch that `draft` describes, created if nobody else was first."""
+        identity = self._identity
+        record = Epoch(
+            cluster=identity.cluster,
+            nonce=self._world.nonce(),
+            epoch=draft.epoch,
+            term=draft.term,
+            kind="release" if draft.kind == "release" else "lease",
+            cause=draft.cause,
+            leader=Leader(
+                node=identity.node,
+                incarnation=identity.incarnation,
+                session=identity.session,
+                name=identity.name,
+                address=identity.address,
+            ),
+            previous=draft.previous,
+            ttl_ms=round(self._settings.ttl_s * 1000),
+            renew_ms=max(1, round(self._settings.renew_every * 1000)),
+            floor=self.floor,
+            control=draft.control,
+            heir=Heir(node=draft.heir) if draft.heir is not None else None,
+            published=draft.published,
+            topology=draft.topology,
+            written=stamp(self._world.now().wall_s),
+        )
+        outcome: Outcome = yield from self.chain.create(draft.epoch, encode(record), deadline)
+        match outcome:
+            case Created(floor=floor):
+                self._reach.answered()
+                if floor < self.floor:
+                    return StoreBroken(f"{EPOCH_FLOOR} was {self.floor} and is {floor}: the store was rolled back")
+                self.floor = floor
+                self._remember(record)
+                return ClaimWon(Seen(record.epoch, record, record.nonce, self._world.now()))
+            case Lost(found=found):
+                self._reach.answered()
+                if isinstance(found, Absent):
+                    return ClaimLost(None)
+                seen = self._seen(draft.epoch, Reply(found, deadline.since, self._world.now()))
+                return ClaimLost(seen if isinstance(seen, Seen) else None)
+            case Orphan():
+                return ClaimOrphaned()
+            case Dishonest(error=error):
+                return StoreBroken(error)
+            case Unknown(error=error):
+                self._reach.failed(error)
+                return ClaimUnknown()
+            case Refused(error=error):
+                self._reach.failed(error)
+                return ClaimRefused()
+
+    def _seen(self, number: int, reply: Reply) -> Seen | str:
+        """The epoch in `reply`, or one line that says why there is none to see."""
+        answer = reply.answer
+        if isinstance(answer, Oversize):
+            return Seen(number, None, f"oversize:{answer.etag}", reply.now)
+        if isinstance(answer, Denied | Unclear):
+            return answer.error
+        if not isinstance(answer, Found):
+            return f"{self.chain.key(number)}: {type(answer).__name__}"
+        key = self.chain.key(number)
+        try:
+            record = epoch_of(answer.body, number, key, self._identity.cluster)
+        except RecordUnreadable:
+            return Seen(number, None, hashlib.sha256(answer.body).hexdigest(), reply.now)
+        return Seen(number, record, record.nonce, reply.now)
+
+    def _credited(self, seen: Seen, answer: object) -> Seen:
+        """`seen`, with what the store's own Date and LastModified say of its age counted as waiting, if that is on."""
+        if not self._settings.trust_store_clock or not isinstance(answer, Found) or seen.record is None:
+            return seen
+        if answer.date_s is None or answer.modified_s is None:
+            return seen
+        return changed(seen, credit_s=max(0.0, answer.date_s - answer.modified_s - _STORE_CLOCK_GRAIN_S))
+
+    def _remember(self, record: Epoch) -> None:
+        """Keep what this leader wrote itself, so that retention need not read it back."""
+        self.written[record.epoch] = record
+        for number in list(self.written)[: -(self._settings.keep_epochs + 2 * self._settings.trim_batch)]:
+            del self.written[number]

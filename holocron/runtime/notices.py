@@ -1,0 +1,57 @@
+"""What an engine tells the shell around it, beside what the election itself tells."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holocron.protocol.messages import (
+    HeadChanged,
+    NoteElectionLost,
+    NoteReleased,
+    NoteStopped,
+    NoteTenureBegan,
+    NoteTenureEnded,
+    NoteTenureRenewed,
+    SettlePublish,
+)
+
+__all__ = ["NewerIncarnation", "Notice", "StoodDown", "StoreLost", "StoreRegained"]
+
+
+class StoreLost(msgspec.Struct, frozen=True):
+    """Notice: the store has stopped answering."""
+
+    error: str
+
+
+class StoreRegained(msgspec.Struct, frozen=True):
+    """Notice: the store answers again."""
+
+
+class StoodDown(msgspec.Struct, frozen=True):
+    """Notice: an operator asked this leader to hand over; the shell drains its work and then releases."""
+
+    heir: str | None
+    by: str
+
+
+class NewerIncarnation(msgspec.Struct, frozen=True):
+    """Notice: a newer incarnation of this node was found; the election has stopped."""
+
+    incarnation: int
+
+
+Notice = (
+    NoteTenureBegan
+    | NoteTenureRenewed
+    | NoteTenureEnded
+    | NoteElectionLost
+    | NoteReleased
+    | NoteStopped
+    | HeadChanged
+    | SettlePublish
+    | StoreLost
+    | StoreRegained
+    | StoodDown
+    | NewerIncarnation
+)
