@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from holocron.clock import Instant
-from holocron.store.base import Answer, Ask, Pause, Procedure, Reply, Request, Store, Together
+from holocron.store.base import OUT_OF_TIME, Answer, Ask, Pause, Procedure, Reply, Request, Store, Together
 
 __all__ = ["World", "run"]
 
@@ -51,9 +51,14 @@ def run(world: World, procedure: Procedure[_T], done: Callable[[_T], None]) -> N
             return
         asked = world.now()
         if isinstance(step, Ask):
-            world.perform(
-                step.store, step.request, step.timeout_s, lambda answer: proceed(Reply(answer, asked, world.now()))
-            )
+            allowed_s = step.deadline.allows_s(asked)
+            if allowed_s > 0:
+                world.perform(
+                    step.store, step.request, allowed_s, lambda answer: proceed(Reply(answer, asked, world.now()))
+                )
+            else:
+                # Later and not at once: whoever began this is not to be called back before it has returned.
+                world.call_later(0.0, lambda: proceed(Reply(OUT_OF_TIME, asked, world.now())))
         elif isinstance(step, Pause):
             pause_s = world.uniform(step.low_s, step.high_s)
             world.call_later(pause_s, lambda: proceed(Reply(None, asked, world.now())))

@@ -18,6 +18,7 @@ from holocron.clock import Instant, elapsed_holder_s
 
 __all__ = [
     "BODY_LIMIT_BYTES",
+    "OUT_OF_TIME",
     "PAGE",
     "Absent",
     "Answer",
@@ -207,12 +208,35 @@ class Store(Protocol):
 # --- procedures -----------------------------------------------------------------------------------------------------
 
 
+class Deadline(msgspec.Struct, frozen=True):
+    """`within_s` seconds from `since`, counted as a holder counts, and how long one attempt may take."""
+
+    since: Instant
+    within_s: float
+    attempt_s: float
+
+    def left_s(self, now: Instant) -> float:
+        """Seconds that remain, 0 when it is over."""
+        return max(0.0, self.within_s - elapsed_holder_s(self.since, now))
+
+    def allows_s(self, now: Instant) -> float:
+        """How long an attempt that begins at `now` may take; 0 where none may begin any more."""
+        return min(self.attempt_s, self.left_s(now))
+
+
 class Ask(msgspec.Struct, frozen=True):
-    """Step: put `request` to `store`, allowing it `timeout_s`."""
+    """Step: put `request` to `store`, for as long as `deadline` allows when it begins.
+
+    Whoever drives reads the clock for that, for only they know how long the steps before this one took. Where no time
+    is left nothing is sent, and the answer is `OUT_OF_TIME`.
+    """
 
     store: Store
     request: Request
-    timeout_s: float
+    deadline: Deadline
+
+
+OUT_OF_TIME = Unclear("no time was left for the request", sent=False)
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -240,15 +264,3 @@ class Reply(msgspec.Struct, frozen=True):
 Step = Ask | Pause | Together
 _T = TypeVar("_T")
 Procedure = Generator[Step, Reply, _T]
-
-
-class Deadline(msgspec.Struct, frozen=True):
-    """`within_s` seconds from `since`, counted as a holder counts, and how long one attempt may take."""
-
-    since: Instant
-    within_s: float
-    attempt_s: float
-
-    def left_s(self, now: Instant) -> float:
-        """Seconds that remain, at most 0 when it is over."""
-        return max(0.0, self.within_s - elapsed_holder_s(self.since, now))

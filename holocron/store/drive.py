@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from holocron.clock import Clock, SystemClock
-from holocron.store.base import Ask, Pause, Procedure, Reply, Together
+from holocron.store.base import OUT_OF_TIME, Ask, Pause, Procedure, Reply, Together
 
 __all__ = ["drive"]
 
@@ -23,7 +23,9 @@ def drive(procedure: Procedure[_T], clock: Clock | None = None, sleep: Callable[
         while True:
             asked = clock.now()
             if isinstance(step, Ask):
-                reply = Reply(step.store.perform(step.request, step.timeout_s), asked, clock.now())
+                allowed_s = step.deadline.allows_s(asked)
+                answer = step.store.perform(step.request, allowed_s) if allowed_s > 0 else OUT_OF_TIME
+                reply = Reply(answer, asked, clock.now())
             elif isinstance(step, Pause):
                 sleep(random.uniform(step.low_s, step.high_s))  # noqa: S311 - spreads out crowds, keeps no secret
                 reply = Reply(None, asked, clock.now())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tenacity
 
 from holocron.store.base import (
+    OUT_OF_TIME,
     Answer,
     Ask,
     Conflict,
@@ -33,6 +34,8 @@ _LAST_PAUSE_S = 1.0
 def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
     """The reply to `request`, asked again while the answer is `Unclear` or `Conflict` and time remains.
 
+    Nothing is sent once `deadline` is over, not even a first time, and no attempt is allowed more than what is left.
+
     The very same bytes are sent each time. For a `Put` the last answer alone does not tell what happened: a `Clash`
     may be with our own earlier attempt (`chain` and `register` read back), and an `Unclear(sent=True)` says that
     some attempt may have been applied, even where the last one was refused or certainly never left.
@@ -51,8 +54,11 @@ def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
         if pauses:
             pause_s = pauses.pop()
             yield Pause(pause_s / 2, pause_s)
-        reply = yield Ask(store, request, min(deadline.attempt_s, max(left_s, 0.05)))
-        left_s = deadline.left_s(reply.now)
+        told = yield Ask(store, request, deadline)
+        left_s = deadline.left_s(told.now)
+        if reply is None or told.answer != OUT_OF_TIME:
+            # What went wrong before time ran out says more than that it did.
+            reply = told
         answer = reply.answer
         maybe_applied = maybe_applied or (isinstance(answer, Unclear) and answer.sent)
         attempt.retry_state.set_result(answer)
