@@ -16,7 +16,18 @@ import msgspec
 from msgspec import Meta
 
 from holocron.errors import RecordUnreadable
-from holocron.layout import MAX_NUMBER
+from holocron.layout import (
+    CLUSTER,
+    CONTROL,
+    EPOCHS,
+    MAX_NUMBER,
+    PROBE,
+    history_key,
+    identity_key,
+    member_key,
+    numbered,
+    state_key,
+)
 
 __all__ = [
     "FORMAT",
@@ -272,9 +283,39 @@ def decode(kind: type[R], body: bytes, key: str, cluster: str | None = None) -> 
         record = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
         # msgspec raises more than its own type: deep nesting and bad UTF-8 come out as Python's.
-        raise RecordUnreadable(f"{key} is not a {kind.__name__.lower()} record: {str(error)[:200]}") from None
+        raise RecordUnreadable(f"{key} is not a {kind.__name__.lower()} record: {_line(str(error))}") from None
     if cluster is not None and record.cluster != cluster:
         raise RecordUnreadable(
-            f"{key} belongs to cluster {record.cluster}, not to {cluster}: two clusters share a prefix"
+            f"{key} belongs to cluster {_line(record.cluster)}, not to {cluster}: two clusters share a prefix"
         )
+    own = _own_key(record)
+    if own is not None and own != key:
+        raise RecordUnreadable(f"{key} holds what belongs under {own}: it was copied there, or not written by Holocron")
     return record
+
+
+def _own_key(record: Record) -> str | None:
+    """The one key that `record` can lie under; None for a floor, of which there is one for each chain."""
+    match record:
+        case Genesis():
+            return CLUSTER
+        case Epoch(epoch=number):
+            return numbered(EPOCHS, number)
+        case Beacon(node=node):
+            return member_key(node)
+        case Control(number=number):
+            return numbered(CONTROL, number)
+        case History(first=first, last=last):
+            return history_key(first, last)
+        case Identity(node=node):
+            return identity_key(node)
+        case State(node=node):
+            return state_key(node)
+        case Marker():
+            return PROBE
+    return None
+
+
+def _line(text: str) -> str:
+    """`text`, which a stranger may have chosen, cut short and without what would not stay on one line of a log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])

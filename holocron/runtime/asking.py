@@ -28,8 +28,7 @@ from holocron.protocol.messages import (
     Seen,
     StoreBroken,
 )
-from holocron.records import Epoch, Heir, Identity, Leader, encode
-from holocron.runtime.history import epoch_of
+from holocron.records import Epoch, Heir, Identity, Leader, decode, encode
 from holocron.runtime.notices import Notice, StoreLost, StoreRegained
 from holocron.runtime.world import World
 from holocron.settings import Settings
@@ -207,9 +206,8 @@ class EpochChain:
             return answer.error
         if not isinstance(answer, Found):
             return f"{self.chain.key(number)}: {type(answer).__name__}"
-        key = self.chain.key(number)
         try:
-            record = epoch_of(answer.body, number, key, self._identity.cluster)
+            record = decode(Epoch, answer.body, self.chain.key(number), self._identity.cluster)
         except RecordUnreadable:
             return Seen(number, None, hashlib.sha256(answer.body).hexdigest(), reply.now)
         return Seen(number, record, record.nonce, reply.now)

@@ -197,8 +197,6 @@ def revive(store: Store, home: Store, node: str, claim: Claim, nonce: Nonce, dea
         raise NodeUnknown(f"there is no node {node} at {home.uri}: check the id and the store, or start a new node")
     identity, etag = there
     assert isinstance(identity, Identity)
-    if identity.node != node:
-        raise RecordUnreadable(f"{key} says it is node {identity.node}: it was copied here, or not written by Holocron")
     if identity.forgotten:
         raise NodeUnknown(f"node {node} was forgotten by an operator: start a new node")
     # What the node last knew is a hint; where it cannot be read, the node does without.

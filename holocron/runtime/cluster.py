@@ -34,7 +34,7 @@ from holocron.layout import (
 )
 from holocron.records import Beacon, Control, Epoch, Genesis, Heir, Identity, Member, Record, State, decode, encode
 from holocron.runtime.counting import VERBS, CountingStore
-from holocron.runtime.history import Unread, epoch_of, find_epoch, read_back, tenure_ends, tenures
+from holocron.runtime.history import Unread, find_epoch, read_back, tenure_ends, tenures
 from holocron.runtime.keeper import tidy
 from holocron.runtime.views import GcResult, LeaderView, MemberView, NodeView, Tenure, Topology
 from holocron.settings import Settings
@@ -358,7 +358,7 @@ class Cluster:
             match answer:
                 case Found(body=body, modified_s=modified_s, date_s=date_s):
                     age_s = None if modified_s is None or date_s is None else max(0.0, date_s - modified_s)
-                    return _HeadSeen(epoch_of(body, number, key, chain.cluster), age_s)
+                    return _HeadSeen(decode(Epoch, body, key, chain.cluster), age_s)
                 case Absent():
                     # Trimmed between the two reads: so there is a newer one.
                     continue

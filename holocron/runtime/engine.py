@@ -286,10 +286,9 @@ class Engine:
         if not isinstance(reply.answer, Found):
             return None
         try:
-            control = decode(Control, reply.answer.body, self.controls.key(number), self.identity.cluster)
+            return decode(Control, reply.answer.body, self.controls.key(number), self.identity.cluster)
         except RecordUnreadable:
             return number
-        return control if control.number == number else number
 
     def _control_read(self, result: Control | int | None) -> None:
         self._asking_control = False

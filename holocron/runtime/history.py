@@ -27,7 +27,7 @@ from holocron.store.base import (
 from holocron.store.chain import Chain, Trouble
 from holocron.store.retry import asked
 
-__all__ = ["Unread", "epoch_of", "find_epoch", "read_back", "read_epoch", "tenure_ends", "tenures"]
+__all__ = ["Unread", "find_epoch", "read_back", "read_epoch", "tenure_ends", "tenures"]
 
 # No history file covers more epochs than the largest batch of retention.
 _WIDEST = 1000
@@ -44,21 +44,13 @@ class Unread(msgspec.Struct, frozen=True):
 Reading = Epoch | Unread | Absent | Trouble
 
 
-def epoch_of(body: bytes, number: int, key: str, cluster: str) -> Epoch:
-    """The epoch in `body`, which was read from `key`; `RecordUnreadable` also where it has another number."""
-    record = decode(Epoch, body, key, cluster)
-    if record.epoch != number:
-        raise RecordUnreadable(f"{key} says that it is epoch {record.epoch}: it was copied or not written by Holocron")
-    return record
-
-
 def read_epoch(chain: Chain, n: int, deadline: Deadline) -> Procedure[Reading]:
     """Epoch `n` from the chain alone; `Absent` says that it is not there now, and no more."""
     answer = (yield from chain.read(n, deadline)).answer
     match answer:
         case Found(body=body):
             try:
-                return epoch_of(body, n, chain.key(n), chain.cluster)
+                return decode(Epoch, body, chain.key(n), chain.cluster)
             except RecordUnreadable as error:
                 return Unread(n, body, str(error))
         case Oversize(size=size):

@@ -116,11 +116,10 @@ def _beacon(store: Store, node: str, cluster: str, deadline: Deadline) -> Proced
     if not isinstance(answer, Found):
         return None
     try:
-        beacon = decode(Beacon, answer.body, key, cluster)
+        return decode(Beacon, answer.body, key, cluster)
     except RecordUnreadable:
         # Someone we cannot read: it keeps its place in the listing and gets none in the view.
         return None
-    return beacon if beacon.node == node else None
 
 
 def first_beacon(identity: Identity, former: Beacon | None, home_uri: str, every_ms: int, wall_s: float) -> Beacon:

@@ -217,7 +217,7 @@ def test_a_forgotten_node_cannot_go_on_under_its_identity(cluster: Cluster, stor
     cluster.forget("alpha")
     body = get(store, identity_key("alpha"))
     assert body is not None
-    identity = decode(Identity, body, "identity.json", UUID)
+    identity = decode(Identity, body, identity_key("alpha"), UUID)
     assert (identity.forgotten, identity.incarnation) == (True, 2)
     assert get(store, member_key("alpha")) is None
     with pytest.raises(NodeUnknown):
@@ -230,7 +230,7 @@ def test_a_request_to_hand_over_takes_the_next_free_number(cluster: Cluster, sto
     assert cluster.step_down() == 4
     body = get(store, numbered(CONTROL, 3))
     assert body is not None
-    control = decode(Control, body, "control", UUID)
+    control = decode(Control, body, numbered(CONTROL, 3), UUID)
     assert (control.number, control.term, control.heir, control.by) == (3, 5, Heir(node="alpha"), "me")
     with pytest.raises(SettingsError):
         cluster.step_down(to="Nobody!")

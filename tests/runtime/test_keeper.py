@@ -73,7 +73,7 @@ def test_what_goes_is_in_the_history_one_file_for_each_batch(store: MemoryStore)
     found = drive(find_epoch(Chain(store, EPOCHS, EPOCH_FLOOR, UUID), store, 7, deadline()))
     body = before[7]
     assert body is not None
-    assert found == decode(Epoch, body, "epochs/7")
+    assert found == decode(Epoch, body, numbered(EPOCHS, 7))
     assert swept(store) == GcResult(removed=0, first=None, last=None, floor=16)
 
 
