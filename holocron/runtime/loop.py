@@ -13,13 +13,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from holocron.clock import Clock, Instant, SystemClock
 from holocron.observe.logs import logger
-from holocron.store.base import Answer, Request, Store, Unclear
+from holocron.runtime.world import run
+from holocron.store.base import Answer, Procedure, Request, Store, Unclear
 
 __all__ = ["Loop"]
+
+_T = TypeVar("_T")
 
 
 class Loop:
@@ -66,6 +70,19 @@ class Loop:
     def post(self, call: Callable[[], None]) -> None:
         """Call `call` on the scheduler thread, as soon as may be."""
         self.call_later(0.0, call)
+
+    def carry_out(self, procedure: Procedure[_T]) -> _T:
+        """What `procedure` returns or raises, while the calling thread waits; not to be called on the scheduler's."""
+        future: Future[_T] = Future()
+
+        def caught() -> Procedure[None]:
+            try:
+                future.set_result((yield from procedure))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, whatever it is
+                future.set_exception(error)
+
+        self.post(lambda: run(self, caught(), lambda _: None))
+        return future.result()
 
     def close(self) -> None:
         """End the scheduler thread; requests under way are left to end by themselves."""
