@@ -18,10 +18,10 @@ from holocron.errors import (
 )
 from holocron.layout import CLUSTER, CONTROL, EPOCH_FLOOR, EPOCHS, identity_key, member_key, numbered
 from holocron.records import Control, Heir, Identity, decode
-from holocron.runtime import cluster as module
+from holocron.runtime import reader
 from holocron.runtime.cluster import Cluster
 from holocron.settings import Settings
-from holocron.store.base import Answer, Delete, Denied, Request, Unclear
+from holocron.store.base import BODY_LIMIT_BYTES, Answer, Delete, Denied, Request, Unclear
 from holocron.store.memory import MemoryStore
 from tests.runtime.made import UUID, chain, epoch, genesis, get, keys, node, put, row
 
@@ -147,7 +147,7 @@ def test_a_place_where_no_cluster_began() -> None:
 
 def test_what_is_wrong_with_the_store_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """One type for each reaction: denied, unreachable, unreadable, unfit ("Bad input")."""
-    monkeypatch.setattr(module, "WITHIN_S", 0.1)
+    monkeypatch.setattr(reader, "WITHIN_S", 0.1)
     with pytest.raises(StoreDenied, match="no entry"):
         Cluster.open(Broken(Denied("no entry")))
     with pytest.raises(StoreUnreachable, match="no route"):
@@ -181,6 +181,22 @@ def test_members_are_the_view_and_the_beacons(cluster: Cluster, store: MemorySto
     assert (told["alpha"].status, told["alpha"].written, told["alpha"].stopped) == ("alive", None, False)
     assert (told["beta"].status, told["beta"].rank, told["beta"].stopped) == ("gone", 2, True)
     assert (told["new"].status, told["new"].rank, told["new"].epoch) == ("late", None, 3)
+
+
+def test_one_unreadable_beacon_hides_nobody_else(cluster: Cluster, store: MemoryStore) -> None:
+    """Whoever has a beacon that cannot be read keeps its row, or at least its name, and the reason is told (I12)."""
+    node(store, "beta")
+    put(store, member_key("alpha"), b"foreign")
+    put(store, member_key("odd"), b"x" * (BODY_LIMIT_BYTES + 1))
+    told = {one.node: one for one in cluster.members()}
+    assert list(told) == ["alpha", "beta", "odd"]
+    assert told["beta"].unreadable is None
+    alpha, odd = told["alpha"], told["odd"]
+    assert (alpha.status, alpha.rank, alpha.incarnation, alpha.written) == ("alive", 1, 1, None)
+    assert member_key("alpha") in str(alpha.unreadable)
+    assert (odd.status, odd.rank, odd.incarnation, odd.standing) == ("late", None, 0, False)
+    assert member_key("odd") in str(odd.unreadable)
+    assert get(store, member_key("alpha")) == b"foreign"
 
 
 def test_one_node_with_and_without_a_home_of_its_own(cluster: Cluster, store: MemoryStore) -> None:
