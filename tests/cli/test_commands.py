@@ -247,13 +247,27 @@ def test_history_shows_tenures_and_epochs(cluster: Pretender, run: Run) -> None:
 def test_node_list_tells_the_stopped_from_the_late(cluster: Pretender, run: Run) -> None:
     """A node that said goodbye is stopped, whatever the leader's view still says of it."""
     row = {"name": "", "standing": True, "priority": 1, "incarnation": 1, "epoch": 3, "address": "", "labels": {}}
-    alpha = Thing(node="alpha", status="alive", stopped=False, written="2026", **row)
-    beta = Thing(node="beta", status="late", stopped=True, written="2026", **row)
-    gamma = Thing(node="gamma", status="late", stopped=False, written="2026", **row)
+    alpha = Thing(node="alpha", status="alive", stopped=False, written="2026", unreadable=None, **row)
+    beta = Thing(node="beta", status="late", stopped=True, written="2026", unreadable=None, **row)
+    gamma = Thing(node="gamma", status="late", stopped=False, written="2026", unreadable=None, **row)
     cluster.answers["members"] = [(alpha, beta, gamma)]
     code, out, _ = run("node", "list")
     assert code == 0
     assert [line.split()[2] for line in out.splitlines()[1:]] == ["alive", "stopped", "late"]
+
+
+def test_node_list_names_the_beacon_that_cannot_be_read(cluster: Pretender, run: Run) -> None:
+    """One foreign object hides nobody: its node is in the list, and below it stands what is wrong (I12)."""
+    row = {"name": "N", "standing": True, "priority": 1, "incarnation": 1, "address": "", "labels": {}}
+    alpha = Thing(node="alpha", status="alive", stopped=False, epoch=3, written="2026", unreadable=None, **row)
+    why = "members/beta.json is not a Beacon"
+    beta = Thing(node="beta", status="late", stopped=False, epoch=None, written=None, unreadable=why, **row)
+    cluster.answers["members"] = [(alpha, beta)]
+    code, out, _ = run("node", "list")
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 4)
+    assert [line.split()[2] for line in lines[1:3]] == ["alive", "unreadable"]
+    assert lines[3].strip() == why
 
 
 @pytest.mark.parametrize(

@@ -126,13 +126,13 @@ def _members(members: Any) -> Table:
     from holocron_cli import show
 
     heads = ("NODE", "NAME", "STATUS", "STANDING", "PRIORITY", "INCARNATION", "EPOCH", "ADDRESS", "LABELS", "SEEN")
-    return show.columns(
+    table = show.columns(
         heads,
         (
             (
                 one.node,
                 one.name,
-                "stopped" if one.stopped else one.status,
+                "unreadable" if one.unreadable else "stopped" if one.stopped else one.status,
                 one.standing,
                 one.priority,
                 one.incarnation,
@@ -144,6 +144,12 @@ def _members(members: Any) -> Table:
             for one in members
         ),
     )
+    # A long reason must not widen a column; who has one is in the table, and why stands below it.
+    reasons = [one.unreadable for one in members if one.unreadable]
+    if reasons:
+        table.caption = "\n".join(reasons)
+        table.caption_justify = "left"
+    return table
 
 
 @app.command("show")
