@@ -1,3 +1,11 @@
-"""What every test may use: the fixture `ceph`, a real object store."""
+"""What every test may use: the fixture `ceph`, a real object store; and how hypothesis looks for what is wrong."""
+
+from hypothesis import settings
 
 pytest_plugins = ["tests.s3.ceph"]
+
+# The same examples in every run: a red build is red again for whoever looks into it. No deadline for an example, for a
+# busy machine is no bug. `pytest --hypothesis-profile=search` looks further, with other examples each time.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile("steady")

@@ -73,12 +73,15 @@ class Played(msgspec.Struct, Generic[T]):
 
 
 def play(
-    procedure: Procedure[T], *answers: Answer | After, instead: Callable[[Request], Answer | After] | None = None
+    procedure: Procedure[T],
+    *answers: Answer | After,
+    instead: Callable[[Request], Answer | After] | None = None,
+    late_s: float = 0.0,
 ) -> Played[T]:
     """Drive `procedure`, answering its requests with `answers` in turn, each to be used; then as `instead` says.
 
     As every driver does, it sends nothing where the deadline of a request is over. Answers take no time unless they
-    say so; a pause takes as long as it may.
+    say so; a pause takes as long as it may, and `late_s` more.
     """
     waiting = list(answers)
     requests: list[Request] = []
@@ -92,7 +95,7 @@ def play(
             answer: Answer | None = None
             if isinstance(step, Pause):
                 pauses.append(step)
-                now_s += step.high_s
+                now_s += step.high_s + late_s
             else:
                 assert isinstance(step, Ask), f"no procedure of a chain takes the step {step}"
                 allowed = step.deadline.allows_s(asked)
