@@ -31,7 +31,10 @@ class Replaced(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Something else stands there (or nothing, where `found` is Absent); ours was not and will not be written."""
+    """Something else stands there (or nothing, where `found` is Absent), and ours never will again.
+
+    Among those who rewrite what they have read, ours may have stood there first, where the answer to it was lost.
+    """
 
     found: Found | Oversize | Absent
 
