@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 
 from holocron import events
 from holocron.errors import (
@@ -61,15 +63,17 @@ class Leadership:
         self._told = told
         self._settings = settings
         self._changed = threading.Condition()
-        # The threads inside a `lead` body: the work that has to finish before a release.
-        self._holders: list[int] = []
+        # The bodies of `lead` that run, by thread, and the lease each was given: work to finish before a release.
+        self._holders: list[tuple[int, Lease]] = []
         # Why it stands for election: in the background, and for each `lead` that waits or holds.
         self._campaigning = False
         self._seekers = 0
         # Whether the log was told of a try whose end it has not been told of yet.
         self._trying = False
-        self._draining = False
+        # The lease whose end is under way here, so that it is told once and by one thread.
+        self._draining: Lease | None = None
         self._retiring = False
+        self._pid = os.getpid()
         self._over: HolocronError | None = None
         self._tickets: dict[int, Future[int]] = {}
         self._numbers = itertools.count(1)
@@ -88,17 +92,20 @@ class Leadership:
         self._loop.post(self._restand)
         self.hand_over(None, timeout)
 
-    def retire(self) -> None:
-        """The node is about to stop: nobody waits for leadership any more."""
+    def retire(self, timeout: float) -> None:
+        """The node is about to stop: nobody waits for leadership any more, and it is handed over if held.
+
+        The calling thread's own work is at this very call, so it is not waited for even inside a `lead` body.
+        """
         with self._changed:
             self._retiring = True
             self._changed.notify_all()
         self._loop.post(self._restand)
+        self._hand_over(None, timeout, besides=threading.get_ident())
 
     @contextlib.contextmanager
     def hold(self, timeout: float | None) -> Iterator[Lease]:
-        """Wait for leadership, hold it for the body, release it at the end."""
-        holder = threading.get_ident()
+        """Wait for leadership, hold it for the body; where several bodies hold one lease, the last one out releases."""
         with self._changed:
             self._seekers += 1
         self._loop.post(self._restand)
@@ -110,12 +117,9 @@ class Leadership:
         try:
             yield lease
         finally:
-            # Nobody here may stand for the next term any more when the release of this one is written.
-            with self._changed:
-                self._holders.remove(holder)
-            self._seek_no_more()
-            if lease is self.lease and not self._retiring:
-                self._hand_over(None, None)
+            # A fork that leaves the body has nothing to give back, and may have copied a lock that someone held.
+            if os.getpid() == self._pid:
+                self._leave(lease)
 
     def publish(self, value: bytes, timeout: float | None) -> int:
         """Have `value` ride in the next epoch; the number of that epoch."""
@@ -140,7 +144,7 @@ class Leadership:
     def hand_over(self, heir: str | None, timeout: float | None) -> None:
         """Hand over; where the caller is itself the work to wait for, or a subscriber, do not wait for it here."""
         with self._changed:
-            waited_for = threading.get_ident() in self._holders
+            waited_for = any(thread == threading.get_ident() for thread, _ in self._holders)
         if waited_for or self._told.calling:
             self._hand_over_aside(heir, timeout)
         else:
@@ -165,14 +169,17 @@ class Leadership:
         """What the engine tells, as far as it is about this node's leadership."""
         match notice:
             case NoteTenureBegan(tenure=tenure):
-                lease = Lease(tenure, self._loop.clock, self._node, self._lapsed)
-                self._set_lease(lease)
+                lease = Lease(tenure, self._loop.clock, self._node, partial(self._lapsed, tenure.term))
+                with self._changed:
+                    self.lease = lease
+                    self._changed.notify_all()
                 self._trying = False
                 self._told.log("Acquired cluster leadership.", ttl_s=self._settings.ttl_s)
                 self._told.tell(events.Elected(lease))
             case NoteTenureRenewed(tenure=tenure):
-                if self.lease is not None and not self.lease.extend(tenure) and not self._draining:
-                    self._lapsed()
+                held = self.lease
+                if held is not None and not held.extend(tenure) and self._draining is not held:
+                    self._lapsed(tenure.term)
                 self._told.log("Renewed cluster leadership.", logging.DEBUG)
             case NoteTenureEnded(reason=reason):
                 self._end_lease(reason)
@@ -205,19 +212,16 @@ class Leadership:
                 self.led_by(self._told.head)
             self._engine.show()
 
-    def _set_lease(self, lease: Lease | None) -> None:
-        with self._changed:
-            self.lease = lease
-            self._changed.notify_all()
-
     def _end_lease(self, reason: Reason) -> None:
-        lease = self.lease
-        if lease is None:
-            return
-        already = self._draining
-        lease.end(reason)
-        self._set_lease(None)
-        if not already:
+        with self._changed:
+            lease = self.lease
+            if lease is None:
+                return
+            told = self._draining is lease
+            lease.end(reason)
+            self.lease = None
+            self._changed.notify_all()
+        if not told:
             self._say_lost(lease.reason or reason)
 
     def _say_lost(self, reason: Reason) -> None:
@@ -245,8 +249,18 @@ class Leadership:
 
     # --- on any thread ----------------------------------------------------------------------------------------------
 
-    def _lapsed(self) -> None:
-        self._loop.post(lambda: self._engine.feed(BeliefLapsed()))
+    def _lapsed(self, term: int) -> None:
+        """The lease of `term` was asked for and is over; a later one of this node's is none of its business."""
+
+        def tell() -> None:
+            if self._leads_in(term):
+                self._engine.feed(BeliefLapsed())
+
+        self._loop.post(tell)
+
+    def _leads_in(self, term: int) -> bool:
+        tenure = self._engine.election.tenure
+        return tenure is not None and tenure.term == term
 
     def _seek_no_more(self) -> None:
         with self._changed:
@@ -265,49 +279,81 @@ class Leadership:
                     break
                 self._changed.wait(min(left_s, 1.0) if left_s is not None else 1.0)
             else:
-                self._holders.append(threading.get_ident())
+                self._holders.append((threading.get_ident(), lease))
                 return lease
         raise LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._who_leads()}")
+
+    def _leave(self, lease: Lease) -> None:
+        with self._changed:
+            self._holders.remove((threading.get_ident(), lease))
+            last = all(held is not lease for _, held in self._holders)
+            # In one breath with leaving, or another body could begin with a lease that is about to end.
+            ends = last and lease is self.lease and not self._retiring and self._begin_to_end() is not None
+        # Nobody here may stand for the next term any more when the release of this one is written.
+        self._seek_no_more()
+        if ends:
+            self._end_and_release(lease, None, self._settings.drain)
 
     def _hand_over_aside(self, heir: str | None, timeout: float | None) -> None:
         threading.Thread(target=self._hand_over, args=(heir, timeout), name="holocron-drain", daemon=True).start()
 
-    def _hand_over(self, heir: str | None, timeout: float | None) -> None:
-        """End the lease, wait for the work that holds it, release. Belief ends first and the release comes last."""
+    def _hand_over(self, heir: str | None, timeout: float | None, besides: int | None = None) -> None:
+        """End the lease, wait for the work that holds it, but for the thread `besides`, and release it."""
+        lease = self._begin_to_end()
+        if lease is not None:
+            self._end_and_release(lease, heir, self._settings.drain if timeout is None else timeout, besides)
+
+    def _begin_to_end(self) -> Lease | None:
+        """End belief in the present lease; None where there is none, or somebody is about it already."""
         with self._changed:
             lease = self.lease
-            if lease is None or self._draining:
-                return
-            self._draining = True
-        limit = self._settings.drain if timeout is None else timeout
-        try:
+            if lease is None or self._draining is lease:
+                return None
+            self._draining = lease
             lease.end(Reason.RELEASED)
-            self._say_lost(Reason.RELEASED)
+            return lease
+
+    def _end_and_release(self, lease: Lease, heir: str | None, limit: float, besides: int | None = None) -> None:
+        """After belief the work ends, and the release comes last (rule 9)."""
+
+        def working() -> bool:
+            return any(thread != besides for thread, _ in self._holders)
+
+        try:
+            self._say_lost(lease.reason or Reason.RELEASED)
             heard = self._told.all_heard()
             end = time.monotonic() + limit
             with self._changed:
-                while self._holders and time.monotonic() < end:
+                while working() and time.monotonic() < end:
                     self._changed.wait(max(0.0, end - time.monotonic()))
-                idle = not self._holders
+                idle = not working()
             if idle and heard.wait(max(0.0, end - time.monotonic())):
-                future: Future[int | None] = Future()
-
-                def ask() -> None:
-                    self._releases.append(future)
-                    self._engine.release(heir)
-
-                self._loop.post(ask)
-                with contextlib.suppress(FutureTimeout):
-                    future.result(self._settings.ttl_s)
+                self._release(lease.term, heir)
             else:
                 # The work goes on: stop renewing, and let the lease lapse by itself.
-                self._lapsed()
+                self._lapsed(lease.term)
         finally:
             with self._changed:
-                self._draining = False
+                if self._draining is lease:
+                    self._draining = None
                 if self.lease is lease:
                     self.lease = None
                 self._changed.notify_all()
+
+    def _release(self, term: int, heir: str | None) -> None:
+        """Write the release of `term`, if that is what this node still leads in, and wait for what comes of it."""
+        future: Future[int | None] = Future()
+
+        def ask() -> None:
+            if self._leads_in(term):
+                self._releases.append(future)
+                self._engine.release(heir)
+            else:
+                future.set_result(None)
+
+        self._loop.post(ask)
+        with contextlib.suppress(FutureTimeout):
+            future.result(self._settings.ttl_s)
 
     def _who_leads(self) -> str:
         leader = election.leader_of(self._engine.election)

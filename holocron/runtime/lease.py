@@ -13,6 +13,10 @@ from holocron.protocol.messages import Reason, Tenure
 
 __all__ = ["Lease"]
 
+# What a fork is given to wait on: nothing would ever set an event that it has copied from its parent.
+_LOST = threading.Event()
+_LOST.set()
+
 
 class Lease:
     """Leadership for as long as it lasts. `token` is the fencing token: it only rises, whoever leads.
@@ -29,8 +33,7 @@ class Lease:
         self._on_lapse = on_lapse
         self._pid = os.getpid()
         self._reason: Reason | None = None
-        #: Set when the lease is over; wait on it instead of polling `valid`.
-        self.lost = threading.Event()
+        self._lost = threading.Event()
 
     @property
     def valid(self) -> bool:
@@ -42,6 +45,11 @@ class Lease:
         self.end(Reason.EXPIRED)
         self._on_lapse()
         return False
+
+    @property
+    def lost(self) -> threading.Event:
+        """Set when the lease is over; wait on it instead of polling `valid`."""
+        return self._lost if os.getpid() == self._pid else _LOST
 
     @property
     def token(self) -> int:
@@ -91,7 +99,7 @@ class Lease:
         """The lease is over; the first reason given stands."""
         if self._reason is None:
             self._reason = reason
-        self.lost.set()
+        self._lost.set()
 
     def __repr__(self) -> str:
         return f"<Lease node={self._node} term={self.token} epoch={self.epoch} {self._reason or 'held'}>"

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from holocron import events
-from holocron.clock import Clock
+from holocron.clock import Clock, elapsed_holder_s
 from holocron.errors import (
     HolocronError,
     LeadershipLost,
@@ -23,6 +23,7 @@ from holocron.errors import (
     Superseded,
 )
 from holocron.layout import check_node_id, fresh_node_id
+from holocron.observe.statistics import Statistics
 from holocron.protocol import election
 from holocron.protocol.messages import HeadChanged, NoteStopped, Reason
 from holocron.records import Leader, Member, Published
@@ -157,16 +158,23 @@ class Node:
         return made
 
     def stop(self, timeout: float | None = None) -> None:
-        """Release leadership if this node holds it, say goodbye and stop. Calling it again is harmless."""
+        """Release leadership if this node holds it, say goodbye and stop. Calling it again is harmless.
+
+        In a fork of the process it does nothing: the node lives on in the parent. A subscriber that calls it is not
+        kept waiting, for the release waits for subscribers: the node stops once they have returned.
+        """
+        if os.getpid() != self._pid:
+            return
+        if self._told.calling:
+            threading.Thread(target=self.stop, args=(timeout,), name="holocron-stop").start()
+            return
         if not self._stop_asked.acquire(blocking=False):
             self._gone.wait(timeout)
             return
         if self._gone.is_set():
             return
         limit = self._settings.ttl_s if timeout is None else timeout
-        self._leadership.retire()
-        with contextlib.suppress(HolocronError):
-            self.withdraw(limit)
+        self._leadership.retire(limit)
         said = threading.Event()
         self._loop.post(lambda: self._engine.close(said.set))
         said.wait(limit)
@@ -225,8 +233,14 @@ class Node:
     @property
     def term(self) -> int | None:
         """Its own term while it leads, else None."""
+        lease = self.lease
+        return lease.term if lease is not None else None
+
+    @property
+    def lease(self) -> Lease | None:
+        """Its lease while it leads, else None; ask the lease itself each time before you act."""
         lease = self._leadership.lease
-        return lease.term if lease is not None and lease.valid else None
+        return lease if lease is not None and lease.valid else None
 
     @property
     def failure(self) -> HolocronError | None:
@@ -237,6 +251,12 @@ class Node:
     def requests(self) -> dict[str, int]:
         """How many requests it has made so far, by verb."""
         return self._session.requests()
+
+    def statistics(self) -> Statistics:
+        """What has happened to it so far, counted; asks the store for nothing."""
+        beaten = self._engine.beaten_at
+        age_s = None if beaten is None else elapsed_holder_s(beaten, self._loop.now())
+        return self._told.tally.statistics(self._session.requests(), self._session.failures(), age_s)
 
     def leader(self) -> Leader | None:
         """Who leads, as far as this node knows; None between two leaders, or where the lock file cannot be read."""
