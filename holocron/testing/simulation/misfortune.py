@@ -1,0 +1,79 @@
+"""What may go wrong in one life, and how often: drawn anew for each seed, so that each hurts in its own way.
+
+Half of the kinds are switched off in any one life (swarm testing): a cluster that suffers from everything at once
+gets nowhere, and never reaches the states in which one fault alone would show a bug.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Misfortune", "Regime", "draw"]
+
+Regime = Literal["production", "tight"]
+
+# Of a request: each is a probability at its worst.
+_OF_REQUESTS: dict[str, float] = {
+    "request_lost": 0.10,
+    "answer_lost": 0.15,
+    "conflict": 0.15,
+    "failed_after": 0.10,
+    "failed_before": 0.10,
+    "slow": 0.10,
+    "very_slow": 0.02,
+    "twice": 0.05,
+    "crash_before": 0.003,
+    "crash_after": 0.003,
+    "disorder": 0.50,
+}
+# Of the world: each is how often it comes about in a lease's time, at its worst.
+_OF_WORLD: dict[str, float] = {
+    "crash": 0.10,
+    "pause": 0.12,
+    "suspend": 0.08,
+    "snapshot": 0.08,
+    "wall_step": 0.10,
+    "partition": 0.10,
+    "deaf": 0.06,
+    "mute": 0.06,
+    "outage": 0.05,
+    "denied": 0.05,
+    "usurp": 0.06,
+    "step_down": 0.08,
+    "release": 0.10,
+    "foreign": 0.06,
+    "unreadable_next": 0.02,
+}
+
+
+class Misfortune(msgspec.Struct, frozen=True):
+    """How likely each kind of fault is in one life; a kind that is absent never comes about."""
+
+    requests: dict[str, float]
+    world: dict[str, float]
+    # A store that is wiped or put back to an earlier state, once: it has to be noticed (I7).
+    betrayal: Literal["", "wiped", "rolled back"] = ""
+
+    def __str__(self) -> str:
+        return " ".join([*self.requests, *self.world, self.betrayal]).strip() or "no faults"
+
+
+def draw(random: Random) -> Misfortune:
+    """The misfortunes of one life."""
+
+    def some(worst: dict[str, float]) -> dict[str, float]:
+        return {kind: random.random() * most for kind, most in worst.items() if random.random() < 0.5}
+
+    requests, world = some(_OF_REQUESTS), some(_OF_WORLD)
+    lot = random.random()
+    if lot < 0.03:
+        # No faults at all: the budgets (I14) and stability (rule 5) are checked on these.
+        return Misfortune({}, {})
+    betrayal: Literal["", "wiped", "rolled back"] = "wiped" if lot > 0.98 else "rolled back" if lot > 0.96 else ""
+    if "snapshot" in world:
+        # A snapshot shows on the wall clock alone, so nobody else may set that one back meanwhile: the stated bound.
+        world.pop("wall_step", None)
+    return Misfortune(requests, world, betrayal)
