@@ -160,6 +160,8 @@ class Beacon(Record, frozen=True, kw_only=True):
     session: Nonce
     # Rises with every change that others should read; the length of the object says it too (see `protocol.membership`).
     revision: Count
+    # Rises with every heartbeat of one session: where it is less than what was confirmed, the store was rolled back.
+    beat: Count
     every_ms: Millis
     epoch: Number
     role: Text

@@ -100,7 +100,7 @@ def adopt(state: Election, seen: Seen, polled: bool) -> Stepped:
         from_=seen.read,
         after_s=after_s,
         control=max(state.control, record.control) if record is not None else state.control,
-        published=record.published if record is not None else state.published,
+        published=record.published if record is not None else seen.carried or state.published,
         view=record.topology if record is not None and state.tenure is None else state.view,
     )
     return state, [HeadChanged(seen)]

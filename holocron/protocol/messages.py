@@ -73,7 +73,8 @@ class Seen(msgspec.Struct, frozen=True):
     `record` is None where the object cannot be read: held by someone we cannot read, for as long as the cluster
     allows any lease to last. `mark` is what the successor must name as its predecessor: the record's nonce, or the
     digest of unreadable bytes. `read` is the instant at which our read of it *ended*, from which a waiter counts.
-    `credit_s` is waiting that the store's own clock vouches for (rule 11, opt-in), else 0.
+    `credit_s` is waiting that the store's own clock vouches for (rule 11, opt-in), else 0. `carried` is what was
+    published last below an epoch that cannot be read, where this process had not seen that itself.
     """
 
     epoch: int
@@ -81,6 +82,7 @@ class Seen(msgspec.Struct, frozen=True):
     mark: str
     read: Instant
     credit_s: float = 0.0
+    carried: Published | None = None
 
 
 class Tenure(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from holocron.protocol.messages import (
     StoreBroken,
 )
 from holocron.records import Epoch, Heir, Identity, Leader, decode, encode
+from holocron.runtime.history import find_epoch
 from holocron.runtime.notices import Notice, StoreLost, StoreRegained
 from holocron.runtime.world import World
 from holocron.settings import Settings
@@ -51,6 +52,8 @@ __all__ = ["EpochChain", "Reach", "errand_deadline"]
 
 # The server's Date and LastModified have a grain of one second each (rule 11).
 _STORE_CLOCK_GRAIN_S = 2.0
+# How many epochs in a row a stranger may have spoilt before what was published under them is given up.
+_FAR_BACK = 64
 
 
 def errand_deadline(world: World, settings: Settings) -> Deadline:
@@ -106,7 +109,10 @@ class EpochChain:
         while True:
             found = yield from self.chain.head(known or self._hint, deadline)
             match found:
-                case NoHead():
+                case NoHead(stray=stray):
+                    broken = yield from self._lost_behind_gap(stray, deadline)
+                    if broken is not None:
+                        return broken
                     self._reach.answered()
                     return ChainFoundEmpty(asked)
                 case Dishonest(error=error):
@@ -114,12 +120,17 @@ class EpochChain:
                 case Trouble(error=error):
                     self._reach.failed(error)
                     return LookFailed()
-                case Head(number=number):
+                case Head(number=number, stray=stray):
+                    broken = yield from self._lost_behind_gap(stray, deadline)
+                    if broken is not None:
+                        return broken
                     if number == known:
                         self._reach.answered()
                         return HeadConfirmed(asked)
                     reply = yield from self.chain.read(number, deadline)
                     seen = self._seen(number, reply)
+                    if isinstance(seen, Seen) and seen.record is None:
+                        seen = yield from self._carrying(seen, known or 0, deadline)
                     if isinstance(seen, Seen):
                         self._reach.answered()
                         self._hint = None
@@ -129,6 +140,30 @@ class EpochChain:
                         continue
                     self._reach.failed(seen)
                     return LookFailed()
+
+    def _lost_behind_gap(self, stray: int | None, deadline: Deadline) -> Procedure[StoreBroken | None]:
+        """Rule 13: an epoch of this cluster behind a gap is no stranger's; what was between is lost."""
+        if stray is None:
+            return None
+        key = self.chain.key(stray)
+        reply = yield from self.chain.read(stray, deadline)
+        seen = self._seen(stray, reply)
+        if isinstance(seen, Seen) and seen.record is not None:
+            return StoreBroken(f"{key} is there and the epoch before it is gone: the store was rolled back, or lost it")
+        return None
+
+    def _carrying(self, seen: Seen, known: int, deadline: Deadline) -> Procedure[Seen | str]:
+        """`seen`, which cannot be read, with what was published last before it: an acknowledged value is never lost."""
+        for number in range(seen.epoch - 1, max(known, seen.epoch - _FAR_BACK, 0), -1):
+            reading = yield from find_epoch(self.chain, self.chain.store, number, deadline)
+            match reading:
+                case Epoch(published=published):
+                    return changed(seen, carried=published)
+                case Trouble(error=error):
+                    return error
+                case Absent():
+                    break
+        return seen
 
     def poll(self, number: int, asked: Instant) -> Procedure[Event]:
         """Is epoch `number` there yet?"""

@@ -20,7 +20,7 @@ from holocron.errors import (
     StoreUnreachable,
     Superseded,
 )
-from holocron.layout import CLUSTER, EPOCH_FLOOR, EPOCHS, PROBE, identity_key, member_key, state_key
+from holocron.layout import CLUSTER, EPOCH_FLOOR, EPOCHS, PROBE, identity_key, member_key, number_of, state_key
 from holocron.records import Beacon, Floor, Genesis, Holder, Identity, Marker, Record, State, decode, encode
 from holocron.settings import Settings, show_duration
 from holocron.store.base import (
@@ -139,15 +139,16 @@ def found_cluster(
 
 
 def _refuse_if_orphaned(store: Store, deadline: Deadline) -> Procedure[None]:
-    answer = yield from asked(store, List(EPOCHS, None, 1), deadline)
+    answer = yield from asked(store, List(EPOCHS), deadline)
     match answer:
-        case Listed(entries=()):
-            return
         case Listed(entries=entries):
-            raise StoreUnfit(
-                f"{store.uri} has {entries[0].key} but lost its {CLUSTER} or {EPOCH_FLOOR}: it was wiped in part; "
-                "use a new prefix, or restore what is missing"
-            )
+            # What is not numbered is a stranger's, and no sign of a cluster.
+            for entry in entries:
+                if number_of(EPOCHS, entry.key) is not None:
+                    raise StoreUnfit(
+                        f"{store.uri} has {entry.key} but lost its {CLUSTER} or {EPOCH_FLOOR}: it was wiped in part; "
+                        "use a new prefix, or restore what is missing"
+                    )
         case Denied(error=error):
             raise StoreDenied(error)
         case Unclear(error=error):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from holocron.clock import Instant
 from holocron.errors import RecordUnreadable
 from holocron.layout import CONTROL
 from holocron.protocol import election
@@ -96,7 +97,10 @@ class Engine:
             identity, aboard.beacon, home.uri, round(settings.heartbeat_every * 1000), world.now().wall_s
         )
         self._beacon_etag = aboard.beacon_etag
+        self._beat_confirmed = 0
         self._beating = False
+        #: When the beacon was last known to be written.
+        self.beaten_at: Instant | None = None
         self._roll: Roll | None = None
         self._looking = False
         # The leader's errands.
@@ -138,8 +142,11 @@ class Engine:
         self._beacon = next_beacon(
             self._beacon, self.world.nonce(), self.world.now().wall_s, stopped=True, standing=False, role="stopped"
         )
-        last = heartbeat(self.store, self.home, self._beacon, self._beacon_etag, self._short())
-        run(self.world, last, lambda _: run(self.world, self._memory.save(self.election, force=True), lambda _: done()))
+        run(
+            self.world,
+            self._heartbeat(),
+            lambda _: run(self.world, self._memory.save(self.election, force=True), lambda _: done()),
+        )
 
     def quit(self) -> None:
         """Do nothing more and say nothing: another incarnation is this node now."""
@@ -210,13 +217,21 @@ class Engine:
             role=election.role(self.election),
             standing=self.election.standing,
         )
-        run(self.world, heartbeat(self.store, self.home, self._beacon, self._beacon_etag, self._short()), self._beaten)
+        run(self.world, self._heartbeat(), self._beaten)
 
-    def _beaten(self, result: Beaten | NewerFound | Trouble) -> None:
+    def _heartbeat(self) -> Procedure[Beaten | NewerFound | Trouble | Dishonest]:
+        return heartbeat(self.store, self.home, self._beacon, self._beacon_etag, self._beat_confirmed, self._short())
+
+    def _beaten(self, result: Beaten | NewerFound | Trouble | Dishonest) -> None:
         self._beating = False
+        if isinstance(result, Beaten):
+            self.beaten_at = self.world.now()
         match result:
-            case Beaten(etag=etag):
-                self._beacon_etag = etag
+            case Beaten(etag=etag, beat=beat):
+                self._beacon_etag, self._beat_confirmed = etag, beat
+            case Dishonest(error=error):
+                if not self._closed:
+                    self.feed(StoreBroken(error))
             case NewerFound(incarnation=incarnation):
                 if not self._closed:
                     self.notify(NewerIncarnation(incarnation))

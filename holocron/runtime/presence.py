@@ -13,7 +13,7 @@ from holocron.layout import MEMBERS, identity_key, member_id, member_key
 from holocron.protocol.membership import Roll, beacon_read, form, padded, roll_call
 from holocron.records import Beacon, Identity, decode, encode
 from holocron.store.base import Absent, Deadline, Denied, Found, Get, List, Listed, Procedure, Store, Together, Unclear
-from holocron.store.chain import Trouble
+from holocron.store.chain import Dishonest, Trouble
 from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
 from holocron.store.retry import asked
 
@@ -21,9 +21,10 @@ __all__ = ["Beaten", "NewerFound", "heartbeat", "look_at_members"]
 
 
 class Beaten(msgspec.Struct, frozen=True):
-    """The beacon stands; `etag` is what the next heartbeat replaces (None: not known, it will be read)."""
+    """The beacon stands; `etag` is what the next heartbeat replaces, and `beat` which heartbeat it is."""
 
-    etag: str | None
+    etag: str
+    beat: int
 
 
 class NewerFound(msgspec.Struct, frozen=True):
@@ -33,16 +34,20 @@ class NewerFound(msgspec.Struct, frozen=True):
 
 
 def heartbeat(
-    store: Store, home: Store, beacon: Beacon, etag: str | None, deadline: Deadline
-) -> Procedure[Beaten | NewerFound | Trouble]:
-    """Rewrite this node's beacon, if it is still this incarnation's or an earlier one's: one PUT."""
+    store: Store, home: Store, beacon: Beacon, etag: str | None, confirmed: int, deadline: Deadline
+) -> Procedure[Beaten | NewerFound | Trouble | Dishonest]:
+    """Rewrite this node's beacon, if it is still this incarnation's or an earlier one's: one PUT.
+
+    Args:
+        confirmed: the last beat of this session that is known to stand; nothing older may ever be seen again (I7).
+    """
     key = member_key(beacon.node)
     body = padded(encode(beacon), beacon.revision)
     for _ in range(4):
         result = yield from replace(store, key, body, etag, deadline)
         match result:
             case Replaced(etag=now):
-                return Beaten(now)
+                return Beaten(now, beacon.beat)
             case NotDone(error=error, denied=denied):
                 return Trouble(error, denied)
             case Unsettled(error=error):
@@ -55,6 +60,11 @@ def heartbeat(
                     return Trouble(str(error))
                 if other.incarnation > beacon.incarnation:
                     return NewerFound(other.incarnation)
+                if other.session == beacon.session and other.beat < confirmed:
+                    return Dishonest(f"{key} was at beat {confirmed} and is at {other.beat}: the store was rolled back")
+                if other.session == beacon.session and other.beat > beacon.beat:
+                    # A later heartbeat of our own was faster, and it may be the goodbye.
+                    return Beaten(now, other.beat)
                 etag = now
             case Held(found=Absent()):
                 newer = yield from _newer_identity(home, beacon, deadline)
@@ -66,7 +76,9 @@ def heartbeat(
     return Trouble(f"{key} keeps changing under node {beacon.node}")
 
 
-def _newer_identity(home: Store, beacon: Beacon, deadline: Deadline) -> Procedure[NewerFound | Trouble | None]:
+def _newer_identity(
+    home: Store, beacon: Beacon, deadline: Deadline
+) -> Procedure[NewerFound | Trouble | Dishonest | None]:
     """A beacon that is gone was removed by an operator (`node forget` raises the incarnation) or by accident."""
     key = identity_key(beacon.node)
     answer = yield from asked(home, Get(key), deadline)
@@ -76,7 +88,11 @@ def _newer_identity(home: Store, beacon: Beacon, deadline: Deadline) -> Procedur
                 identity = decode(Identity, body, key, beacon.cluster)
             except RecordUnreadable as error:
                 return Trouble(str(error))
+            if identity.incarnation < beacon.incarnation:
+                return Dishonest(f"{key} is back at incarnation {identity.incarnation}: the store was rolled back")
             return NewerFound(identity.incarnation) if identity.incarnation > beacon.incarnation else None
+        case Absent():
+            return Dishonest(f"{key} is gone, and node {beacon.node} with it: its home was wiped")
         case Unclear(error=error) | Denied(error=error):
             return Trouble(error)
     return None
@@ -132,6 +148,7 @@ def first_beacon(identity: Identity, former: Beacon | None, home_uri: str, every
         session=identity.session,
         # Where the former beacon could not be read, a step that is no multiple of what the length can show.
         revision=former.revision + 1 if former is not None else identity.incarnation * 37,
+        beat=1,
         every_ms=every_ms,
         epoch=0,
         role="solo",
@@ -150,4 +167,5 @@ def next_beacon(beacon: Beacon, nonce: str, wall_s: float, **changes: object) ->
     """`beacon` for the next heartbeat; its revision rises where anything changed that others should read."""
     told = changed(beacon, **changes)
     worth_reading = (told.standing, told.stopped, told.address) != (beacon.standing, beacon.stopped, beacon.address)
-    return changed(told, nonce=nonce, written=stamp(wall_s), revision=beacon.revision + worth_reading)
+    revision = beacon.revision + worth_reading
+    return changed(told, nonce=nonce, written=stamp(wall_s), revision=revision, beat=beacon.beat + 1)

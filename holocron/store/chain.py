@@ -121,14 +121,20 @@ class FloorRead(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The newest number of the chain: the end of the unbroken run from `start`."""
+    """The newest number of the chain: the end of the unbroken run from `start`.
+
+    `stray` is the first number behind a gap that the floor does not explain: a stranger's object, or a lost chain's.
+    """
 
     number: int
     start: int
+    stray: int | None = None
 
 
 class NoHead(msgspec.Struct, frozen=True):
-    """The chain has not begun."""
+    """The chain has not begun. `stray` is as in `Head`."""
+
+    stray: int | None = None
 
 
 class Chain:
@@ -251,12 +257,13 @@ class Chain:
             read = yield from self.floor(deadline)
             if not isinstance(read, FloorRead):
                 return read
+            stray = next((number for number in numbers if number > end), None)
             if read.floor > max(end, start):
                 start = read.floor
             elif end >= start:
-                return Head(end, start)
+                return Head(end, start, stray)
             elif known is None and start == 1:
-                return NoHead()
+                return NoHead(stray)
             elif start == known:
                 return Dishonest(f"{self.key(start)} was there, is gone, and the floor is {read.floor}: rolled back")
             else:

@@ -35,6 +35,7 @@ def beacon(node: str, revision: int = 1, incarnation: int = 1, **more: object) -
         "incarnation": incarnation,
         "session": "s",
         "revision": revision,
+        "beat": 1,
         "every_ms": 10_000,
         "epoch": 0,
         "role": "follower",

@@ -124,6 +124,7 @@ def node(store: Store, node_id: str, *, stopped: bool = False, beacon: bool = Tr
             incarnation=1,
             session="s",
             revision=1,
+            beat=1,
             every_ms=10_000,
             epoch=3,
             role="follower",
