@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     )
     from holocron.events import Reason
     from holocron.layout import check_node_id, check_prefix
+    from holocron.observe.http import Endpoints, serve
+    from holocron.observe.metrics import metrics
+    from holocron.observe.statistics import Statistics
     from holocron.runtime.cluster import Cluster
     from holocron.runtime.lease import Lease
     from holocron.runtime.node import Node
@@ -52,6 +55,9 @@ _HOMES = {
     ),
     "holocron.events": "Reason",
     "holocron.layout": "check_node_id check_prefix",
+    "holocron.observe.http": "Endpoints serve",
+    "holocron.observe.metrics": "metrics",
+    "holocron.observe.statistics": "Statistics",
     "holocron.runtime.cluster": "Cluster",
     "holocron.runtime.lease": "Lease",
     "holocron.runtime.node": "Node",
@@ -64,6 +70,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "Cluster",
+    "Endpoints",
     "Findings",
     "GcResult",
     "HolocronError",
@@ -84,6 +91,7 @@ __all__ = [
     "RecordUnreadable",
     "Settings",
     "SettingsError",
+    "Statistics",
     "StoreDenied",
     "StoreError",
     "StoreOptions",
@@ -96,10 +104,12 @@ __all__ = [
     "check_prefix",
     "errors",
     "events",
+    "metrics",
     "open_store",
     "parse_duration_s",
     "parse_location",
     "probe",
+    "serve",
     "show_duration",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from holocron.store.base import Answer, Delete, Get, List, Put, Request, Store
+from holocron.store.base import Answer, Delete, Denied, Get, List, Put, Request, Store, Unclear
 from holocron.store.race import race
 
 __all__ = ["VERBS", "CountingStore"]
@@ -20,6 +20,7 @@ class CountingStore:
         self._store = store
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(VERBS.values(), 0)
+        self._failures = dict.fromkeys(VERBS.values(), 0)
 
     @property
     def uri(self) -> str:
@@ -32,11 +33,22 @@ class CountingStore:
         with self._lock:
             return dict(self._counts)
 
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many of them the store did not answer, or refused: a copy."""
+        with self._lock:
+            return dict(self._failures)
+
     def perform(self, request: Request, timeout_s: float) -> Answer:
         """As the counted store."""
+        verb = VERBS[type(request)]
         with self._lock:
-            self._counts[VERBS[type(request)]] += 1
-        return self._store.perform(request, timeout_s)
+            self._counts[verb] += 1
+        answer = self._store.perform(request, timeout_s)
+        if isinstance(answer, Unclear | Denied):
+            with self._lock:
+                self._failures[verb] += 1
+        return answer
 
     def race(self, key: str, bodies: Sequence[bytes], timeout_s: float) -> list[Answer]:
         """As the counted store: it may bring its writers closer together than threads can, and a probe needs that."""

@@ -81,10 +81,17 @@ class Session:
 
     def requests(self) -> dict[str, int]:
         """How many requests this process has made so far, by verb."""
-        counts = self.store.requests
+        return self._sum(lambda store: store.requests)
+
+    def failures(self) -> dict[str, int]:
+        """How many of them were not answered, or refused."""
+        return self._sum(lambda store: store.failures)
+
+    def _sum(self, counted: Callable[[CountingStore], dict[str, int]]) -> dict[str, int]:
+        counts = counted(self.store)
         if self.home is not self.store:
-            for verb, count in self.home.requests.items():
-                counts[verb] = counts.get(verb, 0) + count
+            for verb, count in counted(self.home).items():
+                counts[verb] += count
         return counts
 
     def _board(

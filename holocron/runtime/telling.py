@@ -11,6 +11,7 @@ from typing import Any
 
 from holocron import events
 from holocron.observe.logs import logger
+from holocron.observe.statistics import Tally
 from holocron.protocol.election import Election, role
 from holocron.protocol.messages import Seen
 from holocron.records import Epoch
@@ -29,6 +30,8 @@ class Announcer:
     def __init__(self, node: str, election: Callable[[], Election]) -> None:
         #: The leader's view as the newest lock file had it.
         self.topology: Topology | None = None
+        #: What was told, counted.
+        self.tally = Tally()
         #: The newest lock file that was read, None where that could not be done.
         self.head: Epoch | None = None
         self._election = election
@@ -52,6 +55,7 @@ class Announcer:
 
     def tell(self, event: events.Event) -> None:
         """Have every subscriber hear of `event`, after all that was told before; never waits."""
+        self._count(event)
         self._queue.put(event)
 
     def follow(self, seen: Seen) -> None:
@@ -68,6 +72,20 @@ class Announcer:
         if now != then:
             leader = now[1] if now is not None else None
             self.tell(events.LeaderChanged(leader, seen.epoch, record.term if record is not None else None))
+
+    def _count(self, event: events.Event) -> None:
+        match event:
+            case events.Elected():
+                # Whoever was elected has created the newest lock file, and that says how it came to it.
+                self.tally.took(self.head.cause if self.head is not None else "first")
+            case events.Deposed(reason=reason):
+                self.tally.lost(reason)
+            case events.LeaderChanged(leader=leader) if leader is not None:
+                self.tally.leader_changed()
+            case events.StoreUnreachable():
+                self.tally.store_failed()
+            case events.StoreBack():
+                self.tally.store_answered()
 
     def subscribe(self, callback: Callable[[events.Event], None]) -> Callable[[], None]:
         """Have `callback` called with every event from now on; call the result to end that."""
