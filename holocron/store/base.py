@@ -168,7 +168,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """One page, in key order; `more` says that keys after the last one remain."""
+    """One page, in key order; `more` alone says that keys after the last one remain: a page may be cut short."""
 
     entries: tuple[Entry, ...]
     more: bool = False
