@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from holocron.errors import RecordUnreadable
+from holocron.errors import RecordUnreadable, SettingsError
 from holocron.layout import (
     CLUSTER,
     CONTROL,
@@ -48,6 +48,7 @@ __all__ = [
     "Record",
     "State",
     "Status",
+    "check_description",
     "decode",
     "encode",
 ]
@@ -257,6 +258,28 @@ R = TypeVar("R", bound=Record)
 
 class _Header(msgspec.Struct, frozen=True):
     format: int
+
+
+class _Description(msgspec.Struct, frozen=True):
+    name: Text | None
+    address: Text | None
+    labels: Labels | None
+
+
+def check_description(
+    name: str | None, address: str | None, labels: dict[str, str] | None, priority: int | None
+) -> None:
+    """Raise `SettingsError` where a record could not hold what the caller says of a node: nobody could read it."""
+    if priority is not None and not (type(priority) is int and 0 <= priority <= 1000):
+        raise SettingsError(f"priority is {priority} and must be between 0 and 1000")
+    try:
+        said = msgspec.convert({"name": name, "address": address, "labels": labels}, _Description)
+        msgspec.json.encode(said)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).rpartition(" - at `$.")
+        raise SettingsError(f"{where.rstrip('`')} of the node does not fit a record: {_line(reason)}") from None
+    except UnicodeEncodeError:
+        raise SettingsError("name, address or labels of the node hold what is not valid Unicode text") from None
 
 
 def encode(record: Record) -> bytes:

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Callable
 
 from holocron.clock import Clock, stamp
-from holocron.errors import SettingsError, StoreUnfit
+from holocron.errors import StoreUnfit
 from holocron.layout import PROBE, identity_key
-from holocron.records import Genesis, Holder, Identity, Marker, encode
+from holocron.records import Genesis, Holder, Identity, Marker, check_description, encode
 from holocron.runtime.boarding import Aboard, Claim, enlist, found_cluster, read, revive
 from holocron.runtime.counting import CountingStore
 from holocron.runtime.loop import Loop
@@ -59,7 +59,7 @@ class Session:
             claim = self._claim(name, address, labels, priority)
             return enlist(self.store, self.home, self.genesis, node, claim, self.loop.nonce, self._deadline())
 
-        self._board(priority, board)
+        self._board(lambda: check_description(name, address, labels, priority), board)
 
     def resume(
         self, node: str, name: str | None, address: str | None, labels: dict[str, str] | None, priority: int | None
@@ -70,7 +70,9 @@ class Session:
             claim = self._claim(name, address, labels, priority)
             return revive(self.store, self.home, node, claim, self.loop.nonce, self._deadline())
 
-        self._board(priority, board, before=lambda: self._follow_home(node))
+        self._board(
+            lambda: check_description(name, address, labels, priority), board, before=lambda: self._follow_home(node)
+        )
 
     def close(self) -> None:
         """End the loop and close the stores."""
@@ -95,11 +97,13 @@ class Session:
         return counts
 
     def _board(
-        self, priority: int | None, board: Callable[[], Procedure[Aboard]], before: Callable[[], None] = lambda: None
+        self,
+        check: Callable[[], None],
+        board: Callable[[], Procedure[Aboard]],
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         try:
-            if priority is not None and not 0 <= priority <= 1000:
-                raise SettingsError(f"priority is {priority} and must be between 0 and 1000")
+            check()
             before()
             now = stamp(self.loop.now().wall_s)
             founding = found_cluster(self.store, self.settings, self.loop.nonce, now, self._deadline())
