@@ -245,6 +245,9 @@ class EpochChain:
             record = decode(Epoch, answer.body, self.chain.key(number), self._identity.cluster)
         except RecordUnreadable:
             return Seen(number, None, hashlib.sha256(answer.body).hexdigest(), reply.now)
+        if record.floor <= number:
+            # The floor never falls, so a later read of a lower one will show that the store was rolled back.
+            self.floor = max(self.floor, record.floor)
         return Seen(number, record, record.nonce, reply.now)
 
     def _credited(self, seen: Seen, answer: object) -> Seen:

@@ -60,8 +60,12 @@ def heartbeat(
                     return Trouble(str(error))
                 if other.incarnation > beacon.incarnation:
                     return NewerFound(other.incarnation)
-                if other.session == beacon.session and other.beat < confirmed:
-                    return Dishonest(f"{key} was at beat {confirmed} and is at {other.beat}: the store was rolled back")
+                former = other.incarnation < beacon.incarnation
+                if confirmed and (former or (other.session == beacon.session and other.beat < confirmed)):
+                    return Dishonest(
+                        f"{key} was at beat {confirmed} of incarnation {beacon.incarnation} and is at "
+                        f"beat {other.beat} of incarnation {other.incarnation}: the store was rolled back"
+                    )
                 if other.session == beacon.session and other.beat > beacon.beat:
                     # A later heartbeat of our own was faster, and it may be the goodbye.
                     return Beaten(now, other.beat)
