@@ -341,6 +341,9 @@ class Node:
     def publish(self, value: bytes, timeout: float | None = None) -> int:
         """Publish `value` for every follower to see, fenced by the election itself; the epoch that it rides in.
 
+        Of several that wait at once the newest rides, and the others are answered with its epoch: they were overwritten
+        before anyone could read them.
+
         Raises:
             NotLeader, LeadershipLost: not published, now or ever. OutcomeUnknown: it may have been.
             SettingsError: more than 64 KiB.
