@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -80,6 +81,7 @@ rgw data = {room}/rgw
 rgw enable usage log = false
 rgw enable gc threads = false
 rgw enable lc threads = false
+rgw dynamic resharding = false
 """
 _CIPHERLESS = "\n".join(
     f"ms {channel} mode = crc"
@@ -93,7 +95,7 @@ class Ceph:
     def __init__(self, room: Path) -> None:
         self.room = room
         self.url = ""
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def environment(self) -> dict[str, str]:
         """Environment variables that point any AWS SDK or command at this gateway."""
@@ -113,10 +115,12 @@ class Ceph:
 
     def stop(self) -> None:
         """End every process and remove everything. Idempotent."""
-        for process in reversed(self._processes):
+        # All are killed before one is waited for, so that an interrupted wait leaves none of them behind.
+        for process in self._daemons.values():
             process.kill()
+        for process in self._daemons.values():
             process.wait()
-        self._processes.clear()
+        self._daemons.clear()
         shutil.rmtree(self.room, ignore_errors=True)
 
     def _start(self) -> None:
@@ -129,7 +133,7 @@ class Ceph:
         )
         monitors = f"[v2:127.0.0.1:{mon_v2},v1:127.0.0.1:{mon_v1}]"
         monmap = str(self.room / "monmap")
-        _run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", monitors, monmap])
+        _run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", monitors, monmap], self._check)
         self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monmap)
         self._spawn("ceph-mon", "-i", "a")
         self._run("ceph", "osd", "new", osd)
@@ -147,31 +151,33 @@ class Ceph:
         _create_bucket(self.url, BUCKET)
 
     def _run(self, program: str, *arguments: str) -> str:
-        return _run([program, "-c", str(self.room / "ceph.conf"), *arguments])
+        """Run a program of Ceph's to its end, for as long as every daemon lives: without one it would wait for ever."""
+        return _run([program, "-c", str(self.room / "ceph.conf"), *arguments], self._check)
 
     def _spawn(self, program: str, *arguments: str) -> None:
-        # In the foreground, so that it is our child; and it ends with us even where we are killed.
-        command = [program, "-c", str(self.room / "ceph.conf"), "-f", *arguments]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "KILL", *command]
+        # In the foreground, so that it is our child.
+        command = _mortal([program, "-c", str(self.room / "ceph.conf"), "-f", *arguments])
         with (self.room / "log" / f"{program}.out").open("wb") as out:
-            self._processes.append(
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            self._daemons[program] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
 
     def _await(self, what: str, ready: Callable[[], bool]) -> None:
         until = time.monotonic() + START_S
         while not ready():
-            for process in self._processes:
-                if process.poll() is not None:
-                    raise RuntimeError(f"Ceph did not start {what}: {process.args!r} ended\n{self._last_words()}")
+            self._check()
             if time.monotonic() > until:
-                raise RuntimeError(f"Ceph did not start {what} in {START_S:g} s\n{self._last_words()}")
+                raise RuntimeError(f"Ceph did not start {what} in {START_S:g} s\n{self._last_words('*')}")
             time.sleep(0.05)  # Ceph tells nobody when it is ready: it has to be asked again.
 
-    def _last_words(self) -> str:
-        logs = sorted((self.room / "log").iterdir())
-        return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1000:]}" for log in logs)
+    def _check(self) -> None:
+        for program, process in self._daemons.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"{program} ended with {process.returncode}\n{self._last_words(f'{program}.out')}")
+
+    def _last_words(self, pattern: str) -> str:
+        logs = sorted((self.room / "log").glob(pattern))
+        return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs)
 
 
 def missing() -> list[str]:
@@ -198,20 +204,41 @@ def ceph() -> Iterator[Ceph]:
         running.stop()
 
 
-def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+def _mortal(command: Sequence[str]) -> Sequence[str]:
+    """`command`, so that it ends with us even where we are killed."""
+    return ["setpriv", "--pdeathsig", "KILL", *command] if shutil.which("setpriv") else command
+
+
+def _run(command: Sequence[str], check: Callable[[], None]) -> str:
+    """What a program says on stdout, while `check` raises nothing."""
+    until = time.monotonic() + START_S
+    with subprocess.Popen(_mortal(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while True:
+                try:
+                    out, err = process.communicate(timeout=0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    check()
+                    if time.monotonic() > until:
+                        raise
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{out}{err}")
+    return out
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, below the range from which the kernel serves whoever asks for any port."""
+    """Ports that nothing listens on, below the range from which the kernel serves whoever asks for any port.
+
+    Drawn at random, so that two starts at once do not both find the same ones free.
+    """
     ports: list[int] = []
     with contextlib.ExitStack() as stack:
-        candidate = 10_000 + os.getpid() % 20_000
         while len(ports) < count:
-            candidate += 1
+            candidate = random.randrange(10_000, 30_000)
             with contextlib.suppress(OSError):
                 held = stack.enter_context(socket.socket())
                 held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
