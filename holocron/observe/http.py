@@ -177,27 +177,30 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     answers: ClassVar[Any]
 
     def do_GET(self) -> None:
-        self._respond(with_body=True)
+        self._respond()
 
     def do_HEAD(self) -> None:
-        self._respond(with_body=False)
+        self._respond()
 
     def do_OPTIONS(self) -> None:
-        self._respond(with_body=False)
+        self._respond()
 
-    def _respond(self, *, with_body: bool) -> None:
+    def _respond(self) -> None:
         try:
             code, form, body = self.answers(self.path, self.headers.get("Accept", ""))
         except Exception:  # noqa: BLE001 - a fault of ours is told to the log, and the client gets an answer
             logger().exception("An HTTP endpoint failed.", path=self.path)
             code, form, body = _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "see the log"})
+        if self.command == "OPTIONS":
+            body = b""
         self.send_response(code)
+        self.send_header("Allow", "GET, HEAD, OPTIONS")
         self.send_header("Content-Type", form)
         self.send_header("Content-Length", str(len(body)))
         # Whether a node leads is true only now.
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        if with_body:
+        if self.command != "HEAD":
             with contextlib.suppress(OSError):
                 self.wfile.write(body)
 
