@@ -1,9 +1,14 @@
-"""Coming aboard: genesis, and the compare-and-swap by which a process becomes an incarnation of a node (rule 11)."""
+"""Coming aboard: genesis, and the compare-and-swap by which a process becomes an incarnation of a node (rule 11).
+
+A new node founds the cluster where there is none (`found_cluster`, `enlist`); one that comes back never does, and
+is one read and one write away from being aboard (`look_back`, `revive`).
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace as changed
@@ -21,7 +26,18 @@ from holocron.errors import (
     Superseded,
 )
 from holocron.layout import CLUSTER, EPOCH_FLOOR, EPOCHS, PROBE, identity_key, member_key, number_of, state_key
-from holocron.records import Beacon, Floor, Genesis, Holder, Identity, Marker, Record, State, decode, encode
+from holocron.records import (
+    Beacon,
+    Floor,
+    Genesis,
+    Holder,
+    Identity,
+    Marker,
+    Record,
+    State,
+    decode,
+    encode,
+)
 from holocron.settings import Settings, show_duration
 from holocron.store.base import (
     Absent,
@@ -41,7 +57,7 @@ from holocron.store.base import (
 from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
 from holocron.store.retry import asked
 
-__all__ = ["Aboard", "Claim", "enlist", "found_cluster", "read", "revive"]
+__all__ = ["Aboard", "Back", "Claim", "enlist", "found_cluster", "look_back", "revive"]
 
 Nonce = Callable[[], str]
 
@@ -74,9 +90,26 @@ class Aboard(msgspec.Struct, frozen=True):
         return max(self.state.epoch if self.state else 0, self.beacon.epoch if self.beacon else 0)
 
 
-def read(
-    store: Store, kind: type[Record], key: str, cluster: str | None, deadline: Deadline
-) -> Procedure[tuple[Record, str] | None]:
+class Back(msgspec.Struct, frozen=True):
+    """What a node that comes back finds: its identity with the ETag to replace it by, its cluster, what it last knew.
+
+    `genesis` is None where no cluster that is this node's lies at the place looked at: its identity names the place.
+    """
+
+    identity: Identity
+    etag: str
+    genesis: Genesis | None
+    marker: Marker | None
+    state: tuple[State, str] | None
+    beacon: tuple[Beacon, str] | None
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _read(
+    store: Store, kind: type[R], key: str, cluster: str | None, deadline: Deadline
+) -> Procedure[tuple[R, str] | None]:
     """The record under `key` with its ETag, or None where there is none; raises what keeps it from being read."""
     answer = yield from asked(store, Get(key), deadline)
     match answer:
@@ -97,12 +130,8 @@ def found_cluster(
     store: Store, settings: Settings, nonce: Nonce, written: str, deadline: Deadline
 ) -> Procedure[tuple[Genesis, Marker | None]]:
     """The cluster under this prefix, created if there is none yet, and the marker of a probe it has passed."""
-    results = (yield Together((
-        _kept(read(store, Genesis, CLUSTER, None, deadline)),
-        _kept(read(store, Marker, PROBE, None, deadline)),
-        _kept(read(store, Floor, EPOCH_FLOOR, None, deadline)),
-    ))).results  # fmt: skip
-    there, marker, floor = (_opened(result) for result in results)
+    results = (yield Together(_of_cluster(store, deadline))).results
+    there, marker, floor = _opened(results[0], Genesis), _opened(results[1], Marker), _opened(results[2], Floor)
     if there is None:
         yield from _refuse_if_orphaned(store, deadline)
         genesis = Genesis(
@@ -114,28 +143,47 @@ def found_cluster(
         )
         yield from _create(store, CLUSTER, genesis, deadline)
         # Two first nodes may come at once; the one object that stands is the cluster.
-        there = yield from read(store, Genesis, CLUSTER, None, deadline)
+        there = yield from _read(store, Genesis, CLUSTER, None, deadline)
         assert there is not None
     genesis_found = there[0]
-    assert isinstance(genesis_found, Genesis)
-    if floor is not None and floor[0].cluster != genesis_found.cluster:
-        raise RecordUnreadable(
-            f"{EPOCH_FLOOR} belongs to cluster {floor[0].cluster}, not to {genesis_found.cluster}: "
-            "two clusters share a prefix"
-        )
+    _check_ttl(store, genesis_found, settings)
+    _check_floor(genesis_found, floor)
     if floor is None:
         # Between the two creations of genesis, or after a wipe: only an empty chain is a beginning.
         yield from _refuse_if_orphaned(store, deadline)
         yield from _create(store, EPOCH_FLOOR, Floor(cluster=genesis_found.cluster, nonce=nonce(), floor=1), deadline)
-    low_s, high_s = genesis_found.ttl_min_ms / 1000, genesis_found.ttl_max_ms / 1000
+    return genesis_found, _passed(genesis_found, marker)
+
+
+def _of_cluster(store: Store, deadline: Deadline) -> tuple[Procedure[object], ...]:
+    """What every node reads of a cluster first: genesis, the marker of the probe, the floor."""
+    return (
+        _kept(_read(store, Genesis, CLUSTER, None, deadline)),
+        _kept(_read(store, Marker, PROBE, None, deadline)),
+        _kept(_read(store, Floor, EPOCH_FLOOR, None, deadline)),
+    )
+
+
+def _check_ttl(store: Store, genesis: Genesis, settings: Settings) -> None:
+    low_s, high_s = genesis.ttl_min_ms / 1000, genesis.ttl_max_ms / 1000
     if not low_s <= settings.ttl_s <= high_s:
         raise SettingsError(
             f"ttl is {show_duration(settings.ttl_s)}; the cluster at {store.uri} was founded for "
             f"{show_duration(low_s)} to {show_duration(high_s)}"
         )
-    record = marker[0] if marker is not None else None
-    passed = record if isinstance(record, Marker) and record.cluster == genesis_found.cluster else None
-    return genesis_found, passed
+
+
+def _check_floor(genesis: Genesis, floor: tuple[Floor, str] | None) -> None:
+    if floor is not None and floor[0].cluster != genesis.cluster:
+        raise RecordUnreadable(
+            f"{EPOCH_FLOOR} belongs to cluster {floor[0].cluster}, not to {genesis.cluster}: "
+            "two clusters share a prefix"
+        )
+
+
+def _passed(genesis: Genesis, marker: tuple[Marker, str] | None) -> Marker | None:
+    """The marker, if it is of this cluster."""
+    return marker[0] if marker is not None and marker[0].cluster == genesis.cluster else None
 
 
 def _refuse_if_orphaned(store: Store, deadline: Deadline) -> Procedure[None]:
@@ -185,24 +233,45 @@ def enlist(
             raise OutcomeUnknown(f"node {node} may or may not have been created at {home.uri}: {error}")
 
 
-def revive(store: Store, home: Store, node: str, claim: Claim, nonce: Nonce, deadline: Deadline) -> Procedure[Aboard]:
-    """Node `node` again, as its next incarnation; a second claimant is told who was first."""
-    key = identity_key(node)
+def look_back(store: Store, home: Store, settings: Settings, node: str, deadline: Deadline) -> Procedure[Back]:
+    """What node `node` of `home` finds, in one round trip; nothing is written, and no cluster is founded."""
     results = (yield Together((
-        _kept(read(home, Identity, key, None, deadline)),
-        _kept(read(home, State, state_key(node), None, deadline)),
-        _kept(read(store, Beacon, member_key(node), None, deadline)),
+        _kept(_read(home, Identity, identity_key(node), None, deadline)),
+        _kept(_read(home, State, state_key(node), None, deadline)),
+        _kept(_read(store, Beacon, member_key(node), None, deadline)),
+        *_of_cluster(store, deadline),
     ))).results  # fmt: skip
-    there = _opened(results[0])
+    there = _opened(results[0], Identity)
     if there is None:
         raise NodeUnknown(f"there is no node {node} at {home.uri}: check the id and the store, or start a new node")
     identity, etag = there
-    assert isinstance(identity, Identity)
     if identity.forgotten:
         raise NodeUnknown(f"node {node} was forgotten by an operator: start a new node")
     # What the node last knew is a hint; where it cannot be read, the node does without.
-    state = results[1] if not isinstance(results[1], HolocronError) else None
-    beacon = results[2] if not isinstance(results[2], HolocronError) else None
+    state = None if isinstance(results[1], HolocronError) else _opened(results[1], State)
+    beacon = None if isinstance(results[2], HolocronError) else _opened(results[2], Beacon)
+    state = state if state is not None and _same(state[0], identity) else None
+    beacon = beacon if beacon is not None and _same(beacon[0], identity) else None
+    genesis = _opened(results[3], Genesis)
+    if genesis is None or genesis[0].cluster != identity.cluster:
+        if identity.cluster_uri and identity.cluster_uri != store.uri:
+            return Back(identity, etag, None, None, state, None)
+        raise StoreUnfit(
+            f"node {node} is of cluster {identity.cluster}, and {store.uri} "
+            + (f"belongs to cluster {genesis[0].cluster}" if genesis is not None else f"has no {CLUSTER}: it was wiped")
+        )
+    floor = _opened(results[5], Floor)
+    if floor is None:
+        raise StoreUnfit(f"{store.uri} lost its {EPOCH_FLOOR}: it was wiped in part; restore it, or use a new prefix")
+    _check_ttl(store, genesis[0], settings)
+    _check_floor(genesis[0], floor)
+    return Back(identity, etag, genesis[0], _passed(genesis[0], _opened(results[4], Marker)), state, beacon)
+
+
+def revive(home: Store, back: Back, claim: Claim, nonce: Nonce, deadline: Deadline) -> Procedure[Aboard]:
+    """The node of `back` again, as its next incarnation; a second claimant is told who was first."""
+    identity, node = back.identity, back.identity.node
+    key = identity_key(node)
     mine = changed(
         identity,
         nonce=nonce(),
@@ -214,10 +283,12 @@ def revive(store: Store, home: Store, node: str, claim: Claim, nonce: Nonce, dea
         labels=identity.labels if claim.labels is None else claim.labels,
         priority=identity.priority if claim.priority is None else claim.priority,
     )
-    result = yield from replace(home, key, encode(mine), etag, deadline)
+    result = yield from replace(home, key, encode(mine), back.etag, deadline)
     match result:
         case Replaced(etag=etag):
-            return _aboard(mine, etag, state, beacon)
+            state, state_etag = back.state or (None, None)
+            beacon, beacon_etag = back.beacon or (None, None)
+            return Aboard(mine, etag, state, state_etag, beacon, beacon_etag)
         case Held(found=Found(body=body)):
             other = decode(Identity, body, key, identity.cluster)
             raise Superseded(
@@ -230,15 +301,6 @@ def revive(store: Store, home: Store, node: str, claim: Claim, nonce: Nonce, dea
             raise StoreDenied(error) if denied else StoreUnreachable(error)
         case Unsettled(error=error):
             raise OutcomeUnknown(f"node {node} may or may not have been resumed here: {error}; resume it once more")
-
-
-def _aboard(identity: Identity, etag: str, state: object, beacon: object) -> Aboard:
-    aboard = Aboard(identity, etag)
-    if isinstance(state, tuple) and isinstance(state[0], State) and _same(state[0], identity):
-        aboard = changed(aboard, state=state[0], state_etag=state[1])
-    if isinstance(beacon, tuple) and isinstance(beacon[0], Beacon) and _same(beacon[0], identity):
-        aboard = changed(aboard, beacon=beacon[0], beacon_etag=beacon[1])
-    return aboard
 
 
 def _same(record: State | Beacon, identity: Identity) -> bool:
@@ -254,7 +316,7 @@ def _create(store: Store, key: str, record: Record, deadline: Deadline) -> Proce
             raise StoreUnreachable(error)
 
 
-def _kept(procedure: Procedure[tuple[Record, str] | None]) -> Procedure[object]:
+def _kept(procedure: Procedure[tuple[R, str] | None]) -> Procedure[object]:
     """`procedure`, with an error of ours for a result: side by side there is nobody to raise it to."""
     try:
         return (yield from procedure)
@@ -262,8 +324,13 @@ def _kept(procedure: Procedure[tuple[Record, str] | None]) -> Procedure[object]:
         return error
 
 
-def _opened(result: object) -> tuple[Record, str] | None:
+def _opened(result: object, kind: type[R]) -> tuple[R, str] | None:
+    """The result of a `_kept` read of `kind`; its error is raised here."""
     if isinstance(result, HolocronError):
         raise result
-    assert result is None or isinstance(result, tuple)
-    return result
+    if result is None:
+        return None
+    assert isinstance(result, tuple)
+    record, etag = result
+    assert isinstance(record, kind)
+    return record, etag

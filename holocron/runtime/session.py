@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from holocron.clock import Clock, stamp
 from holocron.errors import StoreUnfit
-from holocron.layout import PROBE, identity_key
-from holocron.records import Genesis, Holder, Identity, Marker, check_description, encode
-from holocron.runtime.boarding import Aboard, Claim, enlist, found_cluster, read, revive
+from holocron.layout import PROBE
+from holocron.records import Genesis, Holder, Marker, check_description, encode
+from holocron.runtime.boarding import Aboard, Back, Claim, enlist, found_cluster, look_back, revive
 from holocron.runtime.counting import CountingStore
 from holocron.runtime.loop import Loop
 from holocron.settings import Settings
-from holocron.store.base import Deadline, Procedure, Put, Store
+from holocron.store.base import Deadline, Put, Store
 from holocron.store.opening import StoreOptions, open_store
 
 __all__ = ["Session"]
@@ -41,45 +42,51 @@ class Session:
         clock: Clock | None,
     ) -> None:
         self.settings = settings or Settings()
-        self.store = CountingStore(open_store(location, options) if isinstance(location, str) else location)
-        if home is None or home == location:
-            self.home = self.store
-        else:
-            self.home = CountingStore(open_store(home, options) if isinstance(home, str) else home)
-        self.loop = Loop(clock)
-        self._location = location
         self._options = options
+        # What was given stays open when this process is done with it: others may be using it.
+        self._opened: list[CountingStore] = []
+        self.store = self._open(location)
+        self.home = self.store if home is None or home == location else self._open(home)
+        self.loop = Loop(clock)
 
     def start(
         self, node: str, name: str | None, address: str | None, labels: dict[str, str] | None, priority: int | None
     ) -> None:
-        """Come aboard as the new node `node`."""
-
-        def board() -> Procedure[Aboard]:
+        """Come aboard as the new node `node`; the cluster is founded if there is none."""
+        with self._closing():
             claim = self._claim(name, address, labels, priority)
-            return enlist(self.store, self.home, self.genesis, node, claim, self.loop.nonce, self._deadline())
-
-        self._board(lambda: check_description(name, address, labels, priority), board)
+            now = stamp(self.loop.now().wall_s)
+            founding = found_cluster(self.store, self.settings, self.loop.nonce, now, self._deadline())
+            self.genesis, marker = self.loop.carry_out(founding)
+            self._trust(marker)
+            self.aboard = self.loop.carry_out(
+                enlist(self.store, self.home, self.genesis, node, claim, self.loop.nonce, self._deadline())
+            )
 
     def resume(
         self, node: str, name: str | None, address: str | None, labels: dict[str, str] | None, priority: int | None
     ) -> None:
-        """Come aboard as the next incarnation of `node`; its identity may name the cluster."""
-
-        def board() -> Procedure[Aboard]:
+        """Come aboard as the next incarnation of `node`; where the place is its own home, that names the cluster."""
+        with self._closing():
             claim = self._claim(name, address, labels, priority)
-            return revive(self.store, self.home, node, claim, self.loop.nonce, self._deadline())
-
-        self._board(
-            lambda: check_description(name, address, labels, priority), board, before=lambda: self._follow_home(node)
-        )
+            back = self._look_back(node)
+            if back.genesis is None and self.home is self.store:
+                self.store = self._open(back.identity.cluster_uri)
+                back = self._look_back(node)
+            if back.genesis is None:
+                raise StoreUnfit(
+                    f"node {node} is of cluster {back.identity.cluster}, which began at {back.identity.cluster_uri} "
+                    f"and is not at {self.store.uri}"
+                )
+            self.genesis = back.genesis
+            self._trust(back.marker)
+            self.aboard = self.loop.carry_out(revive(self.home, back, claim, self.loop.nonce, self._deadline()))
 
     def close(self) -> None:
-        """End the loop and close the stores."""
+        """End the loop and close the stores that were opened here."""
         self.loop.close()
-        self.store.close()
-        if self.home is not self.store:
-            self.home.close()
+        for store in self._opened:
+            store.close()
 
     def requests(self) -> dict[str, int]:
         """How many requests this process has made so far, by verb."""
@@ -96,36 +103,31 @@ class Session:
                 counts[verb] += count
         return counts
 
-    def _board(
-        self,
-        check: Callable[[], None],
-        board: Callable[[], Procedure[Aboard]],
-        before: Callable[[], None] = lambda: None,
-    ) -> None:
+    def _open(self, place: str | Store) -> CountingStore:
+        if not isinstance(place, str):
+            return CountingStore(place)
+        store = CountingStore(open_store(place, self._options))
+        self._opened.append(store)
+        return store
+
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Whatever keeps this process from coming aboard leaves nothing open behind."""
         try:
-            check()
-            before()
-            now = stamp(self.loop.now().wall_s)
-            founding = found_cluster(self.store, self.settings, self.loop.nonce, now, self._deadline())
-            self.genesis, marker = self.loop.carry_out(founding)
-            if marker is None:
-                marker = self._probe()
-            if self.settings.trust_store_clock and not marker.clock_agrees:
-                raise StoreUnfit(f"{self.store.uri}: Date and LastModified disagree, so its clock cannot be trusted")
-            self.aboard = self.loop.carry_out(board())
+            yield
         except BaseException:
             self.close()
             raise
 
-    def _follow_home(self, node: str) -> None:
-        """Where the location is a node's own home, go on with the cluster that its identity names."""
-        there = self.loop.carry_out(read(self.store, Identity, identity_key(node), None, self._deadline()))
-        if there is None or not isinstance(there[0], Identity) or not isinstance(self._location, str):
-            return
-        named = there[0].cluster_uri
-        if named and named != self.store.uri:
-            self.home = self.store
-            self.store = CountingStore(open_store(named, self._options))
+    def _look_back(self, node: str) -> Back:
+        return self.loop.carry_out(look_back(self.store, self.home, self.settings, node, self._deadline()))
+
+    def _trust(self, marker: Marker | None) -> None:
+        """The store has shown what the marker says, or shows it now."""
+        if marker is None:
+            marker = self._probe()
+        if self.settings.trust_store_clock and not marker.clock_agrees:
+            raise StoreUnfit(f"{self.store.uri}: Date and LastModified disagree, so its clock cannot be trusted")
 
     def _probe(self) -> Marker:
         from holocron.store.probe import probe
@@ -150,6 +152,6 @@ class Session:
     def _claim(
         self, name: str | None, address: str | None, labels: dict[str, str] | None, priority: int | None
     ) -> Claim:
-        since = stamp(self.loop.now().wall_s)
-        holder = Holder(host=socket.gethostname(), pid=os.getpid(), since=since)
+        check_description(name, address, labels, priority)
+        holder = Holder(host=socket.gethostname(), pid=os.getpid(), since=stamp(self.loop.now().wall_s))
         return Claim(self.loop.nonce(), holder, self.store.uri, name, address, labels, priority)

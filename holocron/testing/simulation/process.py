@@ -25,7 +25,7 @@ from holocron.protocol.messages import (
     Tenure,
 )
 from holocron.records import Genesis, Holder
-from holocron.runtime.boarding import Aboard, Claim, enlist, found_cluster, revive
+from holocron.runtime.boarding import Aboard, Claim, enlist, found_cluster, look_back, revive
 from holocron.runtime.engine import Engine
 from holocron.runtime.lease import Lease
 from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained
@@ -197,12 +197,16 @@ class Process:
         def aboard() -> Procedure[tuple[Genesis, Aboard] | str]:
             try:
                 now = stamp(self.now().wall_s)
-                genesis, _ = yield from found_cluster(store, self.settings, self.nonce, now, deadline)
                 holder = Holder(host=self.name, pid=1, since=now)
                 claim = Claim(self.session, holder, store.uri, self.node, "", {}, self.priority)
                 if resume:
-                    found = yield from revive(store, self.home, self.node, claim, self.nonce, deadline)
+                    back = yield from look_back(store, self.home, self.settings, self.node, deadline)
+                    if back.genesis is None:
+                        return "its cluster is elsewhere"
+                    genesis = back.genesis
+                    found = yield from revive(self.home, back, claim, self.nonce, deadline)
                 else:
+                    genesis, _ = yield from found_cluster(store, self.settings, self.nonce, now, deadline)
                     found = yield from enlist(store, self.home, genesis, self.node, claim, self.nonce, deadline)
             except HolocronError as error:
                 return f"{type(error).__name__}: {error}"
