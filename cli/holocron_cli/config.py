@@ -14,7 +14,7 @@ from holocron_cli import where
 if TYPE_CHECKING:
     from holocron import Settings, StoreOptions
 
-__all__ = ["FILE", "KEYS", "LOG_FORMATS", "LOG_LEVELS", "Config", "gather", "read_environment", "read_file"]
+__all__ = ["FILE", "KEYS", "LOG_FORMATS", "LOG_LEVELS", "Config", "gather", "listen", "read_environment", "read_file"]
 
 FILE = "holocron.toml"
 # A file that is larger was not written for us.
@@ -61,6 +61,22 @@ def _seconds(value: object) -> float:
     return parse_duration_s(str(value))
 
 
+def _listening(value: object) -> str:
+    listen(_some_text(value))
+    return _text(value)
+
+
+def listen(text: str) -> tuple[str, int]:
+    """The host and port that "HOST:PORT" names; an IPv6 host stands in brackets."""
+    host, sign, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not sign or not bare or (":" in host and bare == host) or not port.isascii() or not port.isdecimal():
+        raise ValueError(f"wants HOST:PORT, such as 127.0.0.1:8008 or [::1]:8008, not {text!r}")
+    if len(port) > 5 or int(port) > 65535:
+        raise ValueError(f"wants a port up to 65535, not {port[:20]}")
+    return bare, int(port)
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
@@ -103,6 +119,7 @@ KEYS: dict[str, Callable[[object], object]] = {
     "priority": _number,
     "address": _text,
     "home": _uri,
+    "http": _listening,
     "log_format": _one_of(*LOG_FORMATS),
     "log_level": _one_of(*LOG_LEVELS),
 }
@@ -124,6 +141,7 @@ class Config:
     priority: int | None = None
     address: str | None = None
     home: str | None = None
+    http: str | None = None
     log_format: str = LOG_FORMATS[0]
     log_level: str = "info"
 

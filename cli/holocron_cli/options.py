@@ -76,6 +76,9 @@ NODE: Group = {
     ),
     "address": _flag(_NODE, "--address", metavar="TEXT", help="Where others reach this node; shown to all of them."),
     "home": _flag(_NODE, "--home", metavar="URI", help="Keep the node's own records here (default: with the cluster)."),
+    "http": _flag(
+        _NODE, "--http", metavar="HOST:PORT", help="Serve /health, /leader, /topology and /metrics (127.0.0.1:8008)."
+    ),
 }
 
 LOGS: Group = {

@@ -54,15 +54,18 @@ class _Signals:
                 signal.signal(number, handler)
 
 
-def run_node(start: Callable[[], Node], for_s: float | None) -> None:
+def run_node(start: Callable[[], Node], for_s: float | None, http: str | None = None) -> None:
     """Start a node, let it stand for election, and stay until a signal, `for_s` seconds, or the node's own end.
+
+    Args:
+        http: "HOST:PORT" to serve the node at from beginning to end, if anywhere.
 
     Raises:
         whatever the start raised, or what stopped the node if it stopped by itself (`Superseded`, say).
     """
     until = None if for_s is None else time.monotonic() + for_s
     news: queue.SimpleQueue[Word] = queue.SimpleQueue()
-    with _Signals(news).caught():
+    with _Signals(news).caught(), _serving(http) as show:
         # A start can take its time (a probe, a store that does not answer), and a signal must not tear it in two:
         # so it has a thread of its own, and this one stays free to hear.
         threading.Thread(target=_start, args=(start, news), name="holocron-start", daemon=True).start()
@@ -79,6 +82,7 @@ def run_node(start: Callable[[], Node], for_s: float | None) -> None:
             assert isinstance(value, BaseException)
             raise value
         node = cast("Node", value)
+        show(node)
         try:
             node.campaign()
             threading.Thread(target=_watch, args=(node, news), name="holocron-watch", daemon=True).start()
@@ -87,6 +91,20 @@ def run_node(start: Callable[[], Node], for_s: float | None) -> None:
             node.stop()
         if word == "stopped" and node.failure is not None:
             raise node.failure
+
+
+@contextlib.contextmanager
+def _serving(http: str | None) -> Iterator[Callable[[Node], None]]:
+    """Endpoints that are there before the node is: a port that is taken must not leave half a start behind."""
+    if http is None:
+        yield lambda _: None
+        return
+    from holocron import serve
+    from holocron_cli.config import listen
+
+    host, port = listen(http)
+    with serve(host=host, port=port) as endpoints:
+        yield endpoints.show
 
 
 def wait_for_signal(for_s: float | None = None) -> None:

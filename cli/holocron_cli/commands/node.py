@@ -54,7 +54,7 @@ def start(
             options=options,
         )
 
-    run_node(begin, for_s)
+    run_node(begin, for_s, config.http)
 
 
 @app.command()
@@ -103,7 +103,7 @@ def resume(
             assume_dead=assume_dead,
         )
 
-    run_node(begin, for_s)
+    run_node(begin, for_s, config.http)
 
 
 @app.command("list")
