@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import msgspec
@@ -25,6 +24,10 @@ MAX_TTL_S = 600.0
 # What a leader may publish rides in every lock file until the next value replaces it, so it has to stay small.
 VALUE_LIMIT_BYTES = 64 * 1024
 
+_WHOLE = ("keep_epochs", "trim_batch")
+_MAY_BE_NONE = ("renew_every_s", "margin_s", "heartbeat_every_s", "drain_s")
+_ABSURD = 1e15
+
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)?\Z")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
@@ -45,7 +48,10 @@ def show_duration(seconds: float) -> str:
         return f"{seconds:.3g}s"
     if seconds < 7200:
         return f"{seconds / 60:.3g}m"
-    return f"{seconds / 3600:.3g}h"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.3g}h"
+    days = seconds / 86400
+    return f"{days:.3g}d" if days < 1000 else f"{days:.0f}d"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,20 +86,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and not (math.isfinite(value) and value >= 0)
-            ):
-                raise SettingsError(f"{name}={value} makes no sense: a finite number, not below zero")
+            if name != "trust_store_clock":
+                _check_number(name, getattr(self, name))
         _between("ttl_s", self.ttl_s, MIN_TTL_S, MAX_TTL_S)
-        _between("ttl_min_s", self.ttl_min_s, MIN_TTL_S, self.ttl_max_s)
-        _between("ttl_max_s", self.ttl_max_s, self.ttl_min_s, MAX_TTL_S)
-        _between("ttl_s", self.ttl_s, self.ttl_min_s, self.ttl_max_s)
-        _between("margin_s", self.margin, 0.05, self.ttl_s / 2)
-        _between("renew_every_s", self.renew_every, 0.05, self.belief_s / 2)
-        _between("stagger_s", self.stagger_s, 0.010, self.ttl_s)
+        _between("ttl_max_s", self.ttl_max_s, MIN_TTL_S, MAX_TTL_S)
+        _between("ttl_min_s", self.ttl_min_s, MIN_TTL_S, self.ttl_max_s, "ttl_max_s")
+        _between("ttl_s", self.ttl_s, self.ttl_min_s, self.ttl_max_s, "ttl_min_s and ttl_max_s")
+        _between("margin_s", self.margin, 0.05, self.ttl_s / 2, "half of ttl_s")
+        _between("renew_every_s", self.renew_every, 0.05, self.belief_s / 2, "half of what margin_s leaves of ttl_s")
+        _between("stagger_s", self.stagger_s, 0.010, self.ttl_s, "ttl_s")
         _between("heartbeat_every_s", self.heartbeat_every, 0.1, 3600.0)
         _between("drain_s", self.drain, 0.0, 86400.0)
         _between("keep_epochs", self.keep_epochs, 2, 100_000)
@@ -136,6 +137,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.ttl_s / 5, 0.25)
 
 
-def _between(name: str, value: float, low: float, high: float) -> None:
+def _check_number(name: str, value: object) -> None:
+    """Callers without a type checker give text and fractions too, and a fraction of an epoch would spoil the floor."""
+    whole = name in _WHOLE
+    if value is None and name in _MAY_BE_NONE:
+        return
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else int | float)
+        # What is not a number, or has more digits than anyone would read, is in no range.
+        or not 0 <= value <= _ABSURD
+    ):
+        kind = "whole" if whole else "finite"
+        raise SettingsError(f"{name}={repr(value)[:40]} makes no sense: a {kind} number, not below zero")
+
+
+def _between(name: str, value: float, low: float, high: float, why: str = "") -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{name} is {value:g} and must be between {low:g} and {high:g}")
+        because = f" ({why})" if why else ""
+        raise SettingsError(f"{name} is {value:g} and must be between {low:g} and {high:g}{because}")
