@@ -15,10 +15,12 @@ SPREAD := -n 2 --dist loadfile
 CEPH := radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 # How many simulated lives `make sim` lives.
 SEEDS ?= 2000
+# How long `make chaos` goes on.
+MINUTES ?= 20
 # apt-get is root's; sudo only where there is one and it asks no question.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -n")
 
-.PHONY: help demo test lint types sim bench all test-ceph clean
+.PHONY: help demo test lint types sim chaos bench all test-ceph clean
 
 help:
 	@echo "make demo       three nodes elect a leader on a real S3 API, lose it, replace it and bring it back"
@@ -26,6 +28,7 @@ help:
 	@echo "make lint       ruff, and import-linter for who may import whom"
 	@echo "make types      mypy --strict"
 	@echo "make sim        simulated lives of the code that ships: make sim SEEDS=20000"
+	@echo "make chaos      real processes killed, frozen and cut off: make chaos MINUTES=20"
 	@echo "make bench      what Holocron adds to a request, as a ratio"
 	@echo "make all        lint, types and test"
 	@echo "make test-ceph  the tests against Ceph's object gateway (Debian: installs it if you are root)"
@@ -68,6 +71,10 @@ types: $(READY)
 sim: $(READY)
 	@echo "==> python -m tests.simulation --seeds $(SEEDS)"
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+chaos: $(READY)
+	@echo "==> python -m tests.chaos --minutes $(MINUTES)"
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES)
 
 bench: $(READY)
 	@echo "==> python -m tests.bench"
