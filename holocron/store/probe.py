@@ -79,11 +79,17 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
     def raise_if_unfit(self) -> None:
         """Return if every promise held; else raise `StoreUnfit` with one line that says which did not."""
+        advice = "use another store"
+        if self.versioned:
+            # Ceph's gateway keeps its promises in a plain bucket, and heeds no condition in a versioned one.
+            advice = (
+                "it keeps every version of an object, and some servers heed no condition then: try a bucket without"
+            )
         for check in self.checks:
             if not check.ok:
                 raise StoreUnfit(
                     f"{self.store} is unfit for a cluster: {check.detail} ({check.name}); "
-                    "use another store, `holocron doctor` shows all that was tried"
+                    f"{advice}, `holocron doctor` shows all that was tried"
                 )
 
 

@@ -1,4 +1,4 @@
-"""An S3 server for all tests of the command line, and a place of its own in it for each."""
+"""The S3 servers that the command line is tested over, and a place of its own in each for every test."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ from typing import NamedTuple
 
 import pytest
 
-from holocron.testing.server import SpawnedServer, spawn
+from holocron.testing.server import spawn
+from tests.cli.objects import Objects
 from tests.cli.program import clean_environment
 
 
 class Place(NamedTuple):
-    """A cluster's place: the environment that leads to it, and its flags."""
+    """A cluster's place: the environment that leads to it, its flags, and what lies there."""
 
     env: dict[str, str]
     flags: tuple[str, ...]
     location: str
+    objects: Objects
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[SpawnedServer]:
-    """moto's server in a process of its own."""
+@pytest.fixture(scope="session", params=["moto", pytest.param("ceph", marks=pytest.mark.ceph)])
+def s3(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The environment that leads to a server: moto's in a process of its own, or Ceph's gateway."""
+    if request.param == "ceph":
+        # Asked for here and not by name, so that a run without its mark does not start it.
+        yield request.getfixturevalue("ceph").environment()
+        return
     with spawn() as server:
-        yield server
+        yield server.environment()
 
 
 @pytest.fixture
-def place(s3: SpawnedServer) -> Place:
+def place(s3: dict[str, str]) -> Iterator[Place]:
     """An empty place in the bucket, told by environment variables alone."""
     prefix = f"t-{secrets.token_hex(5)}"
-    env = clean_environment(**s3.environment(), HOLOCRON_BUCKET="holocron", HOLOCRON_PREFIX=prefix)
-    return Place(env, ("--bucket", "holocron", "--prefix", prefix), f"s3://holocron/{prefix}")
+    env = clean_environment(**s3, HOLOCRON_BUCKET="holocron", HOLOCRON_PREFIX=prefix)
+    with Objects(env) as objects:
+        yield Place(env, ("--bucket", "holocron", "--prefix", prefix), f"s3://holocron/{prefix}", objects)

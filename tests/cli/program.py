@@ -45,8 +45,8 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """The words that start the program."""
-    return [sys.executable, "-m", "holocron_cli", *arguments]
+    """The words that start the program: the script that installing Holocron has put beside the interpreter."""
+    return [str(Path(sys.executable).with_name("holocron")), *arguments]
 
 
 def holocron(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from holocron.testing.server import Server
+from holocron.testing.server import Server, serve
 from tests.cli.conftest import Place
+from tests.cli.objects import Objects
 from tests.cli.program import clean_environment, holocron
 from tests.s3.dishonest import checks_then_acts, ignores_conditions
 
@@ -50,20 +51,13 @@ def test_a_dishonest_server_is_refused_with_5(dishonest: Callable[[], Server], c
     assert "unfit" in told[0]
 
 
-def test_a_versioned_bucket_is_told_the_rule_that_empties_it(place: Place) -> None:
+def test_a_versioned_bucket_is_told_the_rule_that_empties_it() -> None:
     """Versioned buckets keep every trimmed epoch as a noncurrent version: doctor prints the rule (section 11)."""
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=place.env["AWS_ENDPOINT_URL_S3"],
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="versioned")
-    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-    done = holocron("doctor", env=place.env | {"HOLOCRON_BUCKET": "versioned"})
+    with serve(buckets=("versioned",)) as server:
+        env = clean_environment(**server.environment(), HOLOCRON_BUCKET="versioned", HOLOCRON_PREFIX="some/place")
+        with Objects(env) as objects:
+            objects.client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+        done = holocron("doctor", env=env)
     assert done.code == 0, done
     assert "every version is kept" in done.out
-    assert f'"Prefix": "{place.env["HOLOCRON_PREFIX"]}/"' in done.out
+    assert '"Prefix": "some/place/"' in done.out

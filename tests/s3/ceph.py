@@ -211,23 +211,26 @@ def _mortal(command: Sequence[str]) -> Sequence[str]:
 
 def _run(command: Sequence[str], check: Callable[[], None]) -> str:
     """What a program says on stdout, while `check` raises nothing."""
-    until = time.monotonic() + START_S
     with subprocess.Popen(_mortal(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            while True:
-                try:
-                    out, err = process.communicate(timeout=0.2)
-                    break
-                except subprocess.TimeoutExpired:
-                    check()
-                    if time.monotonic() > until:
-                        raise
+            out, err = _said(process, check)
         except BaseException:
             process.kill()
             raise
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{out}{err}")
     return out
+
+
+def _said(process: subprocess.Popen[str], check: Callable[[], None]) -> tuple[str, str]:
+    until = time.monotonic() + START_S
+    while True:
+        try:
+            return process.communicate(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            check()
+            if time.monotonic() > until:
+                raise
 
 
 def _free_ports(count: int) -> list[int]:

@@ -6,7 +6,9 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from botocore.exceptions import ClientError
 
+from holocron.errors import StoreUnfit
 from holocron.store.base import Clash, List, Listed, Put, Store, Unclear, Written
 from holocron.store.probe import probe
 from holocron.store.s3 import S3Store
@@ -56,3 +58,23 @@ def test_a_race_has_one_winner_whatever_the_losers_are_told(gateway: S3Store) ->
         answers = gateway.race(f"race/{number}", [secrets.token_bytes(16) for _ in range(16)], 30)
         assert sum(isinstance(answer, Written) for answer in answers) <= 1
         assert all(isinstance(answer, Written | Clash | Unclear) for answer in answers), answers
+
+
+def test_a_versioned_bucket_is_judged_by_what_it_does(gateway: S3Store, ceph: Ceph) -> None:
+    """Ceph 16 heeds no condition in a bucket that keeps every version: the probe finds out, and says what to try."""
+    client = gateway.client(30)
+    bucket = f"versioned-{secrets.token_hex(4)}"
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(Bucket=bucket, Key="raw", Body=b"1", IfNoneMatch="*")
+    try:
+        client.put_object(Bucket=bucket, Key="raw", Body=b"2", IfNoneMatch="*")
+        heeded = False
+    except ClientError:
+        heeded = True
+    findings = probe(S3Store(bucket, "", endpoint_url=ceph.url), attempt_s=10)
+    assert findings.versioned
+    assert findings.ok is heeded
+    if not heeded:
+        with pytest.raises(StoreUnfit, match="try a bucket without"):
+            findings.raise_if_unfit()
