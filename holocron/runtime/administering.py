@@ -78,7 +78,8 @@ def gc(reader: Reader, settings: Settings) -> GcResult:
     head = reader.head_number(chain)
     if head is None:
         return GcResult(removed=0, first=None, last=None, floor=1)
-    deadline = reader.deadline(WITHIN_S * 4)
+    # The work of hundreds of requests.
+    deadline = reader.deadline(WITHIN_S * 12)
     return sound(reader.drive(tidy(chain, reader.store, head, uuid, nonce(), settings, None, deadline)))
 
 

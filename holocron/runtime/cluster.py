@@ -31,7 +31,7 @@ __all__ = ["Cluster"]
 class Cluster:
     """Looks at a cluster, and administers it, without joining it; made by `Cluster.open`.
 
-    Every call blocks until it is answered, at most about 30 s for each thing that is read. A place where no cluster
+    Every call blocks until it is answered, at most about 10 s for each thing that is read. A place where no cluster
     has begun is no error: there is no head, no leader, no member and no history, and looking creates nothing.
 
     Every call may raise `StoreDenied`, `StoreUnreachable`, `StoreUnfit` (the chain of epochs is broken) and
@@ -183,7 +183,7 @@ class Cluster:
 
         Args:
             by: who asks, for people.
-            timeout: how many seconds writing it may take (30).
+            timeout: how many seconds writing it may take (10).
 
         Raises:
             NotLeader: nobody leads, so nobody can be asked; nothing was written.

@@ -35,8 +35,8 @@ from holocron.store.retry import asked
 
 __all__ = ["WITHIN_S", "HeadSeen", "Reader", "nonce", "refuse", "sound"]
 
-# How long one look or one write may take with all its retries, and one request of it.
-WITHIN_S = 30.0
+# How long one look or one write may take with all its retries, and one request of it. Someone waits for the answer.
+WITHIN_S = 10.0
 ATTEMPT_S = 5.0
 
 _T = TypeVar("_T")
