@@ -63,11 +63,13 @@ class Leadership:
         self._told = told
         self._settings = settings
         self._changed = threading.Condition()
-        # The bodies of `lead` that run, by thread, and the lease each was given: work to finish before a release.
+        # The bodies of `lead` that run, by thread, and the lease each was given: work to finish before its release.
         self._holders: list[tuple[int, Lease]] = []
-        # Why it stands for election: in the background, and for each `lead` that waits or holds.
+        # Threads whose work is over though they are inside a body: they stop the node.
+        self._excused: set[int] = set()
+        # Why it stands for election: in the background, and for each `lead` that waits.
         self._campaigning = False
-        self._seekers = 0
+        self._waiting = 0
         # Whether the log was told of a try whose end it has not been told of yet.
         self._trying = False
         # The lease whose end is under way here, so that it is told once and by one thread.
@@ -99,21 +101,15 @@ class Leadership:
         """
         with self._changed:
             self._retiring = True
+            self._excused.add(threading.get_ident())
             self._changed.notify_all()
         self._loop.post(self._restand)
-        self._hand_over(None, timeout, besides=threading.get_ident())
+        self._hand_over(None, timeout)
 
     @contextlib.contextmanager
     def hold(self, timeout: float | None) -> Iterator[Lease]:
         """Wait for leadership, hold it for the body; where several bodies hold one lease, the last one out releases."""
-        with self._changed:
-            self._seekers += 1
-        self._loop.post(self._restand)
-        try:
-            lease = self._await_lease(timeout)
-        except BaseException:
-            self._seek_no_more()
-            raise
+        lease = self._await_lease(timeout)
         try:
             yield lease
         finally:
@@ -173,6 +169,8 @@ class Leadership:
                 with self._changed:
                     self.lease = lease
                     self._changed.notify_all()
+                # Whoever waited for it may have given up meanwhile.
+                self._loop.post(self._restand)
                 self._trying = False
                 self._told.log("Acquired cluster leadership.", ttl_s=self._settings.ttl_s)
                 self._told.tell(events.Elected(lease))
@@ -203,7 +201,14 @@ class Leadership:
             self._say_failed()
 
     def _restand(self) -> None:
-        standing = (self._campaigning or self._seekers > 0) and not self._retiring
+        """Stand for as long as anybody wants to lead, or holds the lease; what nobody wants is given back."""
+        with self._changed:
+            lease = self.lease
+            wanted = self._campaigning or self._waiting > 0 or any(held is lease for _, held in self._holders)
+            standing = wanted and not self._retiring
+            unwanted = lease is not None and not wanted and self._draining is not lease and not self._retiring
+        if unwanted:
+            self._hand_over_aside(None, None)
         if self._engine.election.standing != standing:
             self._engine.feed(StandingChanged(standing))
             if standing and self._engine.election.tenure is None:
@@ -221,6 +226,7 @@ class Leadership:
             lease.end(reason)
             self.lease = None
             self._changed.notify_all()
+        self._loop.post(self._restand)
         if not told:
             self._say_lost(lease.reason or reason)
 
@@ -262,25 +268,27 @@ class Leadership:
         tenure = self._engine.election.tenure
         return tenure is not None and tenure.term == term
 
-    def _seek_no_more(self) -> None:
-        with self._changed:
-            self._seekers -= 1
-            self._changed.notify_all()
-        self._loop.post(self._restand)
-
     def _await_lease(self, timeout: float | None) -> Lease:
         end = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while (lease := self.lease) is None or not lease.valid:
-                left_s = None if end is None else end - time.monotonic()
-                if self._over is not None or self._retiring:
-                    raise self._over or NodeStopped(f"node {self._node} has stopped")
-                if left_s is not None and left_s <= 0:
-                    break
-                self._changed.wait(min(left_s, 1.0) if left_s is not None else 1.0)
-            else:
-                self._holders.append((threading.get_ident(), lease))
-                return lease
+            self._waiting += 1
+        self._loop.post(self._restand)
+        try:
+            with self._changed:
+                while (lease := self.lease) is None or not lease.valid:
+                    left_s = None if end is None else end - time.monotonic()
+                    if self._over is not None or self._retiring:
+                        raise self._over or NodeStopped(f"node {self._node} has stopped")
+                    if left_s is not None and left_s <= 0:
+                        break
+                    self._changed.wait(min(left_s, 1.0) if left_s is not None else 1.0)
+                else:
+                    self._holders.append((threading.get_ident(), lease))
+                    return lease
+        finally:
+            with self._changed:
+                self._waiting -= 1
+            self._loop.post(self._restand)
         raise LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._who_leads()}")
 
     def _leave(self, lease: Lease) -> None:
@@ -288,36 +296,43 @@ class Leadership:
             self._holders.remove((threading.get_ident(), lease))
             last = all(held is not lease for _, held in self._holders)
             # In one breath with leaving, or another body could begin with a lease that is about to end.
-            ends = last and lease is self.lease and not self._retiring and self._begin_to_end() is not None
+            ends = last and lease is self.lease and not self._retiring and self._begin_to_end()
+            self._changed.notify_all()
         # Nobody here may stand for the next term any more when the release of this one is written.
-        self._seek_no_more()
+        self._loop.post(self._restand)
         if ends:
             self._end_and_release(lease, None, self._settings.drain)
 
     def _hand_over_aside(self, heir: str | None, timeout: float | None) -> None:
         threading.Thread(target=self._hand_over, args=(heir, timeout), name="holocron-drain", daemon=True).start()
 
-    def _hand_over(self, heir: str | None, timeout: float | None, besides: int | None = None) -> None:
-        """End the lease, wait for the work that holds it, but for the thread `besides`, and release it."""
-        lease = self._begin_to_end()
-        if lease is not None:
-            self._end_and_release(lease, heir, self._settings.drain if timeout is None else timeout, besides)
+    def _hand_over(self, heir: str | None, timeout: float | None) -> None:
+        """End the lease, wait for the work that holds it, release it; wait for whoever is about it already."""
+        limit = self._settings.drain if timeout is None else timeout
+        with self._changed:
+            lease = self.lease
+            if lease is None:
+                return
+            if not self._begin_to_end():
+                self._changed.wait_for(lambda: self._draining is not lease, limit + self._settings.ttl_s)
+                return
+        self._end_and_release(lease, heir, limit)
 
-    def _begin_to_end(self) -> Lease | None:
-        """End belief in the present lease; None where there is none, or somebody is about it already."""
+    def _begin_to_end(self) -> bool:
+        """End belief in the present lease, whose end is the caller's from here on; False where it is another's."""
         with self._changed:
             lease = self.lease
             if lease is None or self._draining is lease:
-                return None
+                return False
             self._draining = lease
             lease.end(Reason.RELEASED)
-            return lease
+            return True
 
-    def _end_and_release(self, lease: Lease, heir: str | None, limit: float, besides: int | None = None) -> None:
+    def _end_and_release(self, lease: Lease, heir: str | None, limit: float) -> None:
         """After belief the work ends, and the release comes last (rule 9)."""
 
         def working() -> bool:
-            return any(thread != besides for thread, _ in self._holders)
+            return any(held is lease and thread not in self._excused for thread, held in self._holders)
 
         try:
             self._say_lost(lease.reason or Reason.RELEASED)
@@ -339,6 +354,7 @@ class Leadership:
                 if self.lease is lease:
                     self.lease = None
                 self._changed.notify_all()
+            self._loop.post(self._restand)
 
     def _release(self, term: int, heir: str | None) -> None:
         """Write the release of `term`, if that is what this node still leads in, and wait for what comes of it."""

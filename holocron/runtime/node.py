@@ -34,7 +34,7 @@ from holocron.runtime.lease import Lease
 from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained
 from holocron.runtime.session import Session
 from holocron.runtime.telling import Announcer
-from holocron.runtime.views import Tenure, Topology
+from holocron.runtime.views import Tenure, Topology, remembered
 from holocron.settings import Settings
 from holocron.store.base import Deadline, Store
 from holocron.store.chain import Trouble
@@ -75,6 +75,7 @@ class Node:
             assume_dead=assume_dead,
         )
         self._told = Announcer(self.id, lambda: self._engine.election)
+        self._told.topology = remembered(session.aboard.state)
         self._leadership = Leadership(self.id, session.loop, self._engine, self._told, session.settings)
         self._loop.post(self._engine.start)
 
@@ -226,9 +227,9 @@ class Node:
 
     @property
     def epoch(self) -> int:
-        """The newest epoch that it knows; 0 before the first."""
+        """The newest epoch that any incarnation of it has seen, so that it never goes down; 0 before the first."""
         head = self._engine.election.head
-        return head.epoch if head is not None else 0
+        return max(head.epoch if head is not None else 0, self._session.aboard.last_epoch)
 
     @property
     def term(self) -> int | None:
@@ -263,7 +264,10 @@ class Node:
         return election.leader_of(self._engine.election)
 
     def topology(self) -> Topology | None:
-        """The leader's view of everyone, from the newest lock file this node has read; None before the first."""
+        """The leader's view of everyone, from the newest lock file this node has read; None before the first.
+
+        A resumed node begins with the one that it knew last.
+        """
         return self._told.topology
 
     def members(self) -> tuple[Member, ...]:

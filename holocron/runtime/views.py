@@ -46,6 +46,13 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...]
 
 
+def remembered(state: State | None) -> Topology | None:
+    """The topology that a node knew last, None where it knew of none."""
+    if state is None or state.leader is None or state.topology_epoch < 1:
+        return None
+    return Topology(epoch=state.topology_epoch, term=state.term, leader=state.leader, members=state.topology)
+
+
 class LeaderView(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds the newest epoch. `age_s` is how long ago it was written by the store's own clock, None where the
     store does not say; `expired` follows from it, for people: no rule reads either."""
