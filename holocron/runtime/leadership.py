@@ -7,10 +7,8 @@ import itertools
 import logging
 import os
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 
 from holocron import events
@@ -43,6 +41,7 @@ from holocron.runtime.lease import Lease
 from holocron.runtime.loop import Loop
 from holocron.runtime.notices import Notice, StoodDown
 from holocron.runtime.telling import Announcer
+from holocron.runtime.waiting import result_of, wait_for
 from holocron.settings import VALUE_LIMIT_BYTES, Settings
 
 __all__ = ["Leadership"]
@@ -132,8 +131,8 @@ class Leadership:
             self._tickets[ticket] = future
         self._loop.post(lambda: self._engine.feed(AskedToPublish(Publishing(ticket, bytes(value)))))
         try:
-            return future.result(timeout)
-        except FutureTimeout:
+            return result_of(self._loop.clock, future, timeout)
+        except TimeoutError:
             unsettled = f"node {self._node}: publishing in term {lease.term} was not settled in time"
             raise OutcomeUnknown(unsettled) from None
 
@@ -291,6 +290,13 @@ class Leadership:
             self._loop.post(self._restand)
         raise LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._who_leads()}")
 
+    def _settled(self, but: Lease | None) -> bool:
+        """Whether there is a lease other than `but`, or never will be one again."""
+        return (self.lease is not None and self.lease is not but) or self._over is not None or self._retiring
+
+    def _now_s(self) -> float:
+        return self._loop.now().mono_s
+
     def _leave(self, lease: Lease) -> None:
         with self._changed:
             self._holders.remove((threading.get_ident(), lease))
@@ -300,11 +306,17 @@ class Leadership:
             self._changed.notify_all()
         # Nobody here may stand for the next term any more when the release of this one is written.
         self._loop.post(self._restand)
-        if ends:
+        if ends and self._told.calling:
+            # The release waits for subscribers, and this is one.
+            self._aside(self._end_and_release, lease, None, self._settings.drain)
+        elif ends:
             self._end_and_release(lease, None, self._settings.drain)
 
     def _hand_over_aside(self, heir: str | None, timeout: float | None) -> None:
-        threading.Thread(target=self._hand_over, args=(heir, timeout), name="holocron-drain", daemon=True).start()
+        self._aside(self._hand_over, heir, timeout)
+
+    def _aside(self, call: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=call, args=arguments, name="holocron-drain", daemon=True).start()
 
     def _hand_over(self, heir: str | None, timeout: float | None) -> None:
         """End the lease, wait for the work that holds it, release it; wait for whoever is about it already."""
@@ -337,12 +349,10 @@ class Leadership:
         try:
             self._say_lost(lease.reason or Reason.RELEASED)
             heard = self._told.all_heard()
-            end = time.monotonic() + limit
+            end_s = self._now_s() + limit
             with self._changed:
-                while working() and time.monotonic() < end:
-                    self._changed.wait(max(0.0, end - time.monotonic()))
-                idle = not working()
-            if idle and heard.wait(max(0.0, end - time.monotonic())):
+                idle = wait_for(self._loop.clock, self._changed, lambda: not working(), limit)
+            if idle and heard.wait(max(0.0, end_s - self._now_s())):
                 self._release(lease.term, heir)
             else:
                 # The work goes on: stop renewing, and let the lease lapse by itself.
@@ -368,8 +378,8 @@ class Leadership:
                 future.set_result(None)
 
         self._loop.post(ask)
-        with contextlib.suppress(FutureTimeout):
-            future.result(self._settings.ttl_s)
+        with contextlib.suppress(TimeoutError):
+            result_of(self._loop.clock, future, self._settings.ttl_s)
 
     def _who_leads(self) -> str:
         leader = election.leader_of(self._engine.election)
