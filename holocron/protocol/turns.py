@@ -90,7 +90,8 @@ def due_s(state: Election, now: Instant) -> float | None:
         lapse_s = state.tenure.belief_s - elapsed_holder_s(state.tenure.since, now)
         if state.business is not None:
             return max(0.0, lapse_s)
-        renew_s = state.rules.renew_every_s - elapsed_holder_s(state.tenure.since, now)
+        # A value that waits is not to wait for the round as well, only for the pause after an attempt that failed.
+        renew_s = 0.0 if state.waiting else state.rules.renew_every_s - elapsed_holder_s(state.tenure.since, now)
         if state.from_ is not None:
             renew_s = max(renew_s, state.after_s - elapsed_holder_s(state.from_, now))
         return max(0.0, min(lapse_s, renew_s))
