@@ -19,10 +19,13 @@ __all__ = [
     "PROBE",
     "check_node_id",
     "check_prefix",
+    "checkpoint_prefix",
     "fresh_node_id",
     "history_key",
     "history_range",
     "identity_key",
+    "journal_floor_key",
+    "journal_prefix",
     "member_id",
     "member_key",
     "number_of",
@@ -127,6 +130,21 @@ def member_id(key: str) -> str | None:
 def identity_key(node_id: str) -> str:
     """The key of who a node is."""
     return f"{NODES}{node_id}/identity.json"
+
+
+def journal_prefix(node_id: str) -> str:
+    """Where a node's journal slots lie."""
+    return f"{NODES}{node_id}/journal/"
+
+
+def journal_floor_key(node_id: str) -> str:
+    """The key of the floor of a node's journal."""
+    return f"{NODES}{node_id}/journal.floor.json"
+
+
+def checkpoint_prefix(node_id: str) -> str:
+    """Where a node's checkpoints lie."""
+    return f"{NODES}{node_id}/checkpoint/"
 
 
 def state_key(node_id: str) -> str:

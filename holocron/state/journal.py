@@ -1,0 +1,245 @@
+"""The journal's dealings with its chain: the fence, the writing of a slot, and the reading of what was acknowledged.
+
+All incarnations of a node share one sequence of slots. Each begins with a *fence*, and from then on no older
+incarnation can get an append acknowledged: its next slot in order is either the fence's own or behind it (I9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from holocron.errors import RecordUnreadable
+from holocron.layout import journal_floor_key, journal_prefix
+from holocron.records import Floor, encode
+from holocron.state.slots import Slot, pack, unpack
+from holocron.state.writer import Batch
+from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Store, Together, Unclear
+from holocron.store.chain import (
+    Chain,
+    Created,
+    Dishonest,
+    FloorRead,
+    Lost,
+    Orphan,
+    Refused,
+    Trouble,
+    Unknown,
+)
+from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
+
+__all__ = [
+    "Author",
+    "Fenced",
+    "Raised",
+    "Spoilt",
+    "Void",
+    "Wrote",
+    "journal_chain",
+    "raise_fence",
+    "read_slots",
+    "write",
+]
+
+
+class Author(msgspec.Struct, frozen=True):
+    """Who writes: one incarnation of one node."""
+
+    cluster: str
+    node: str
+    incarnation: int
+
+
+class Wrote(msgspec.Struct, frozen=True):
+    """The batch is durable, and above the floor."""
+
+
+class Void(msgspec.Struct, frozen=True):
+    """The slot holds what an older incarnation wrote behind the fence: no part of the journal."""
+
+
+class Fenced(msgspec.Struct, frozen=True):
+    """A newer incarnation has the journal: nothing more will be acknowledged here."""
+
+    error: str
+
+
+class Spoilt(msgspec.Struct, frozen=True):
+    """The journal holds what it cannot hold: a damaged slot, a gap, a stranger's object. Nothing is overwritten."""
+
+    error: str
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The fence stands in `slot`; the journal before it begins at `floor`."""
+
+    slot: int
+    floor: int
+
+
+def journal_chain(home: Store, author: Author) -> Chain:
+    """The chain of `author`'s journal slots."""
+    return Chain(home, journal_prefix(author.node), journal_floor_key(author.node), author.cluster, suffix="")
+
+
+def raise_fence(
+    chain: Chain, author: Author, nonce: Callable[[], str], deadline: Deadline
+) -> Procedure[Raised | Fenced | Spoilt | Trouble]:
+    """Put this incarnation's fence into the first free slot."""
+    while True:
+        found = yield from _begun(chain, author, nonce(), deadline)
+        if not isinstance(found, FloorRead):
+            return found
+        listed = yield from chain.entries(found.floor - 1, deadline)
+        if isinstance(listed, Trouble):
+            return listed
+        free = found.floor
+        for entry in listed[0]:
+            if chain.number(entry.key) != free:
+                break
+            free += 1
+        record = _record(author, nonce(), free, "fence", 0, ())
+        outcome = yield from chain.create(free, pack(record), deadline)
+        match outcome:
+            case Created():
+                return Raised(free, found.floor)
+            case Lost(found=there):
+                met = _met(chain, author, free, there)
+                if isinstance(met, Fenced) or (isinstance(met, Spoilt) and not _own_fence(chain, author, free, there)):
+                    return met
+            case Orphan():
+                continue
+            case Refused(error=error, denied=denied):
+                return Trouble(error, denied)
+            case Unknown(error=error):
+                return Trouble(error)
+            case Dishonest(error=error):
+                return Spoilt(error)
+
+
+def _begun(chain: Chain, author: Author, nonce: str, deadline: Deadline) -> Procedure[FloorRead | Spoilt | Trouble]:
+    """The journal's floor; it is written before the first slot, so a journal without one has no slots either."""
+    assert chain.floor_key is not None
+    read = yield from chain.floor(deadline)
+    if isinstance(read, FloorRead | Trouble):
+        return read
+    listed = yield from chain.entries(0, deadline)
+    if isinstance(listed, Trouble):
+        return listed
+    if listed[0]:
+        return Spoilt(f"{read.error}; and there is {listed[0][0].key}")
+    result = yield from replace(
+        chain.store, chain.floor_key, encode(Floor(cluster=author.cluster, nonce=nonce, floor=1)), None, deadline
+    )
+    match result:
+        case Replaced(etag=etag):
+            return FloorRead(1, etag)
+        case NotDone(error=error, denied=denied):
+            return Trouble(error, denied)
+        case Unsettled(error=error):
+            return Trouble(error)
+        case Held():
+            again = yield from chain.floor(deadline)
+            return Spoilt(again.error) if isinstance(again, Dishonest) else again
+
+
+def write(
+    chain: Chain, author: Author, batch: Batch, nonce: str, deadline: Deadline
+) -> Procedure[Wrote | Void | Fenced | Spoilt | Unknown]:
+    """Write `batch` into its slot. After `Unknown` it has to be called again with the same `nonce` until it is settled:
+    until then nothing behind this slot may be acknowledged (I10).
+    """
+    body = pack(_record(author, nonce, batch.slot, "entries", batch.first, batch.entries))
+    outcome = yield from chain.create(batch.slot, body, deadline)
+    match outcome:
+        case Created():
+            return Wrote()
+        case Lost(found=there):
+            return _met(chain, author, batch.slot, there)
+        case Orphan(floor=floor):
+            return Fenced(f"{chain.key(batch.slot)} lies below the floor {floor}: a newer incarnation went on long ago")
+        case Refused(error=error) | Unknown(error=error):
+            return Unknown(error)
+        case Dishonest(error=error):
+            return Spoilt(error)
+
+
+def _own_fence(chain: Chain, author: Author, number: int, there: Found | Oversize | Absent) -> bool:
+    """Whether an earlier try of this very process, whose answer was lost, has landed meanwhile."""
+    if not isinstance(there, Found):
+        return False
+    try:
+        slot = unpack(Slot, there.body, chain.key(number), author.cluster, author.node, number)
+    except RecordUnreadable:
+        return False
+    return slot.kind == "fence" and slot.incarnation == author.incarnation
+
+
+def _met(
+    chain: Chain, author: Author, number: int, there: Found | Oversize | Absent
+) -> Void | Fenced | Spoilt | Unknown:
+    """What it means that someone else's object is in slot `number`."""
+    key = chain.key(number)
+    if isinstance(there, Absent):
+        return Unknown(f"{key} was there a moment ago and is gone")
+    if isinstance(there, Oversize):
+        return Spoilt(f"{key} is {there.size} bytes long; none is: it was not written by Holocron")
+    try:
+        slot = unpack(Slot, there.body, key, author.cluster, author.node, number)
+    except RecordUnreadable as error:
+        return Spoilt(str(error))
+    if slot.incarnation > author.incarnation:
+        return Fenced(f"{key} is incarnation {slot.incarnation}'s: it has taken the place of {author.incarnation}")
+    if slot.incarnation < author.incarnation:
+        return Void()
+    return Spoilt(f"{key} is of this very incarnation {author.incarnation} and holds other bytes than were written")
+
+
+def _record(author: Author, nonce: str, slot: int, kind: str, first: int, entries: tuple[bytes, ...]) -> Slot:
+    return Slot(
+        cluster=author.cluster,
+        nonce=nonce,
+        node=author.node,
+        incarnation=author.incarnation,
+        slot=slot,
+        kind="fence" if kind == "fence" else "entries",
+        first=first,
+        entries=entries,
+    )
+
+
+def read_slots(
+    chain: Chain, author: Author, first: int, last: int, deadline: Deadline
+) -> Procedure[tuple[Slot, ...] | Spoilt | Trouble | Absent]:
+    """Slots `first` to `last`, side by side; `Absent` where retention took some out meanwhile."""
+    reply = yield Together(tuple(_read_slot(chain, author, number, deadline) for number in range(first, last + 1)))
+    slots: list[Slot] = []
+    for result in reply.results:
+        if isinstance(result, Spoilt | Trouble | Absent):
+            return result
+        assert isinstance(result, Slot)
+        slots.append(result)
+    return tuple(slots)
+
+
+def _read_slot(chain: Chain, author: Author, number: int, deadline: Deadline) -> Procedure[object]:
+    answer = (yield from chain.read(number, deadline)).answer
+    match answer:
+        case Found(body=body):
+            try:
+                return unpack(Slot, body, chain.key(number), author.cluster, author.node, number)
+            except RecordUnreadable as error:
+                return Spoilt(str(error))
+        case Oversize(size=size):
+            return Spoilt(f"{chain.key(number)} is {size} bytes long; none is: it was not written by Holocron")
+        case Absent():
+            read = yield from chain.floor(deadline)
+            if isinstance(read, FloorRead) and read.floor <= number:
+                return Spoilt(f"{chain.key(number)} is gone and the floor is {read.floor}: the journal has a gap")
+            return Spoilt(read.error) if isinstance(read, Dishonest) else read if isinstance(read, Trouble) else answer
+        case Denied(error=error):
+            return Trouble(error, denied=True)
+        case Unclear(error=error):
+            return Trouble(error)
+    return Trouble(f"{chain.key(number)}: {type(answer).__name__} is no answer to a read")
