@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
 
 from holocron.testing.server import spawn
+from holocron_cli.app import main
 from tests.cli.objects import Objects
 from tests.cli.program import clean_environment
+
+# Runs the command line in this process: code, stdout, stderr.
+Run = Callable[..., tuple[int, str, str]]
 
 
 class Place(NamedTuple):
@@ -40,3 +44,17 @@ def place(s3: dict[str, str]) -> Iterator[Place]:
     env = clean_environment(**s3, HOLOCRON_BUCKET="holocron", HOLOCRON_PREFIX=prefix)
     with Objects(env) as objects:
         yield Place(env, ("--bucket", "holocron", "--prefix", prefix), f"s3://holocron/{prefix}", objects)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process: code, stdout, stderr."""
+
+    def running(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        told = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, told.out, told.err
+
+    return running

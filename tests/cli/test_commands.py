@@ -13,7 +13,7 @@ import pytest
 import holocron
 from holocron.errors import HolocronError
 from holocron.records import Leader, Member
-from holocron_cli.app import main
+from tests.cli.conftest import Run
 
 
 class LeaderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,23 +98,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pretender]:
     yield pretender
     # Whatever happened, what was opened was closed.
     assert [name for name, *_ in pretender.asked].count("open") == [n for n, *_ in pretender.asked].count("close")
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: code, stdout, stderr."""
-
-    def running(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main(list(arguments))
-        told = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, told.out, told.err
-
-    return running
 
 
 def test_leader_show_tells_who_leads(cluster: Pretender, run: Run) -> None:
