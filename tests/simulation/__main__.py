@@ -31,6 +31,7 @@ class Tally(msgspec.Struct):
     takeovers: int = 0
     renewals: int = 0
     published: int = 0
+    appended: int = 0
     misfortunes: Counter[str] = msgspec.field(default_factory=Counter)
     wrong: list[Report] = msgspec.field(default_factory=list)
 
@@ -42,6 +43,7 @@ class Tally(msgspec.Struct):
         self.takeovers += report.takeovers
         self.renewals += report.renewals
         self.published += report.published
+        self.appended += report.appended
         self.misfortunes += report.misfortunes
         if not report.ok:
             self.wrong.append(report)
@@ -51,6 +53,7 @@ class Tally(msgspec.Struct):
         return (
             f"{self.lives:,} lives, {self.simulated_s / 3600:,.1f} simulated hours, {self.events:,} events, "
             f"{self.takeovers:,} takeovers, {self.renewals:,} renewals, {self.published:,} values published, "
+            f"{self.appended:,} entries journaled, "
             f"{faults:,} faults injected, {len(self.wrong)} lives with violations"
         )
 

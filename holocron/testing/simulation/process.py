@@ -32,6 +32,7 @@ from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreL
 from holocron.runtime.world import run
 from holocron.settings import Settings
 from holocron.store.base import Answer, Deadline, Procedure, Request, Store
+from holocron.testing.simulation.scribe import Scribe
 from holocron.testing.simulation.timeline import ProcessClock
 
 if TYPE_CHECKING:
@@ -230,6 +231,8 @@ class Process:
         self.engine.start()
         if self.priority > 0:
             self.engine.feed(StandingChanged(True))
+        if self._life.journaling:
+            Scribe(self._life, self, self.incarnation).begin()
         self._tick()
 
     def _tick(self) -> None:

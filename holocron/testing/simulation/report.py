@@ -49,6 +49,7 @@ class Report(msgspec.Struct):
     takeovers: int = 0
     renewals: int = 0
     published: int = 0
+    appended: int = 0
     # How often each kind of misfortune came about.
     misfortunes: Counter[str] = msgspec.field(default_factory=Counter)
     violations: list[Violation] = msgspec.field(default_factory=list)

@@ -31,6 +31,7 @@ from holocron.testing.simulation.process import Process
 from holocron.testing.simulation.reader import Reader
 from holocron.testing.simulation.register import Operation, linearizable
 from holocron.testing.simulation.report import Diary, Report, Violation
+from holocron.testing.simulation.scribe import Books
 from holocron.testing.simulation.timeline import ProcessClock, Timeline
 
 __all__ = ["Life", "simulate"]
@@ -76,6 +77,9 @@ class Life:
         self._keep = self.random.choice([2, 2, 3, 8, 64])
         self._batch = self.random.choice([1, 1, 2, 8])
         self.nodes = [f"node{number}" for number in range(1, self.random.randint(2, 5) + 1)]
+        # Every other life keeps journals too: they make it busier, and the election is to be seen without them as well.
+        self.journaling = seed % 2 == 0
+        self.books = Books()
         self.nemesis = Nemesis(self)
         self.reader = Reader(self)
 
