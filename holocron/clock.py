@@ -12,13 +12,15 @@ and each side of a lease errs in its own safe direction (protocol rule 4):
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Clock", "Instant", "SystemClock", "elapsed_holder_s", "elapsed_waiter_s", "stamp"]
+__all__ = ["Clock", "Instant", "PacedClock", "SystemClock", "elapsed_holder_s", "elapsed_waiter_s", "stamp"]
 
 
 class Instant(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +46,30 @@ class Clock(Protocol):
 
     def now(self) -> Instant:
         """A reading of all three clocks, taken now."""
+        ...
+
+
+@runtime_checkable
+class PacedClock(Clock, Protocol):
+    """A clock whose time passes only when everyone who keeps to it waits; the system's is none (`holocron.testing`).
+
+    So it has to know who waits and who works: whoever has such a clock waits and starts threads through it
+    (`holocron.runtime.waiting` does, for all of the runtime).
+    """
+
+    def wait_for(self, condition: threading.Condition, ready: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait, `condition` held, until `ready()`, or until MONOTONIC is `timeout_s` further; whether it is ready.
+
+        Others ask `ready` too, with `condition` held: it changes nothing.
+        """
+        ...
+
+    def start(self, work: Callable[[], None], name: str) -> threading.Thread:
+        """Carry out `work` on a new thread of this name, which is joined by this clock."""
+        ...
+
+    def between(self, low_s: float, high_s: float) -> float:
+        """The length of a pause that may be anything from `low_s` to `high_s`."""
         ...
 
 

@@ -41,7 +41,7 @@ from holocron.runtime.lease import Lease
 from holocron.runtime.loop import Loop
 from holocron.runtime.notices import Notice, StoodDown
 from holocron.runtime.telling import Announcer
-from holocron.runtime.waiting import result_of, wait_for
+from holocron.runtime.waiting import result_of, start, wait_for
 from holocron.settings import VALUE_LIMIT_BYTES, Settings
 
 __all__ = ["Leadership"]
@@ -268,19 +268,19 @@ class Leadership:
         return tenure is not None and tenure.term == term
 
     def _await_lease(self, timeout: float | None) -> Lease:
-        end = None if timeout is None else time.monotonic() + timeout
+        end_s = None if timeout is None else self._now_s() + timeout
         with self._changed:
             self._waiting += 1
         self._loop.post(self._restand)
         try:
             with self._changed:
                 while (lease := self.lease) is None or not lease.valid:
-                    left_s = None if end is None else end - time.monotonic()
+                    left_s = None if end_s is None else end_s - self._now_s()
                     if self._over is not None or self._retiring:
                         raise self._over or NodeStopped(f"node {self._node} has stopped")
                     if left_s is not None and left_s <= 0:
                         break
-                    self._changed.wait(min(left_s, 1.0) if left_s is not None else 1.0)
+                    wait_for(self._loop.clock, self._changed, partial(self._settled, lease), left_s)
                 else:
                     self._holders.append((threading.get_ident(), lease))
                     return lease
@@ -316,7 +316,7 @@ class Leadership:
         self._aside(self._hand_over, heir, timeout)
 
     def _aside(self, call: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=call, args=arguments, name="holocron-drain", daemon=True).start()
+        start(self._loop.clock, partial(call, *arguments), "holocron-drain")
 
     def _hand_over(self, heir: str | None, timeout: float | None) -> None:
         """End the lease, wait for the work that holds it, release it; wait for whoever is about it already."""
@@ -326,7 +326,9 @@ class Leadership:
             if lease is None:
                 return
             if not self._begin_to_end():
-                self._changed.wait_for(lambda: self._draining is not lease, limit + self._settings.ttl_s)
+                wait_for(
+                    self._loop.clock, self._changed, lambda: self._draining is not lease, limit + self._settings.ttl_s
+                )
                 return
         self._end_and_release(lease, heir, limit)
 

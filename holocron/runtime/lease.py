@@ -10,6 +10,7 @@ from holocron.clock import Clock, elapsed_holder_s
 from holocron.errors import LeadershipLost
 from holocron.protocol.election import believes
 from holocron.protocol.messages import Reason, Tenure
+from holocron.runtime.waiting import Signal
 
 __all__ = ["Lease"]
 
@@ -33,7 +34,7 @@ class Lease:
         self._on_lapse = on_lapse
         self._pid = os.getpid()
         self._reason: Reason | None = None
-        self._lost = threading.Event()
+        self._lost = Signal(clock)
 
     @property
     def valid(self) -> bool:

@@ -11,13 +11,13 @@ import itertools
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from holocron.clock import Clock, Instant, SystemClock
+from holocron.clock import Clock, Instant, PacedClock, SystemClock
 from holocron.observe.logs import logger
+from holocron.runtime.waiting import result_of, start, wait_for
 from holocron.runtime.world import run
 from holocron.store.base import Answer, Procedure, Request, Store, Unclear
 
@@ -25,19 +25,25 @@ __all__ = ["Loop"]
 
 _T = TypeVar("_T")
 
+# The longest that the scheduler sleeps on: what is due is read off the clock, and that may have been moved meanwhile.
+_NAP_S = 1.0
+
 
 class Loop:
-    """A scheduler thread that carries out calls in order, and threads that put requests to stores."""
+    """A scheduler thread that carries out calls in order, and threads that put requests to stores.
+
+    A call is due by the MONOTONIC of `clock`: a suspend stops it, and the rules, which read their own clocks, know.
+    """
 
     def __init__(self, clock: Clock | None = None, io_threads: int = 16) -> None:
         self.clock = clock or SystemClock()
+        self._paced = self.clock if isinstance(self.clock, PacedClock) else None
         self._ready = threading.Condition()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._closed = False
         self._io = ThreadPoolExecutor(io_threads, thread_name_prefix="holocron-io")
-        self._thread = threading.Thread(target=self._work, name="holocron-scheduler", daemon=True)
-        self._thread.start()
+        self._thread = start(self.clock, self._work, "holocron-scheduler")
 
     def now(self) -> Instant:
         return self.clock.now()
@@ -46,6 +52,8 @@ class Loop:
         return secrets.token_hex(16)
 
     def uniform(self, low: float, high: float) -> float:
+        if self._paced is not None:
+            return self._paced.between(low, high)
         return random.uniform(low, high)  # noqa: S311 - spreads out crowds, keeps no secret
 
     def perform(self, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]) -> None:
@@ -57,6 +65,9 @@ class Loop:
                 answer = Unclear(f"{type(error).__name__}: {error}")
             self.post(lambda: done(answer))
 
+        if self._paced is not None:
+            self._paced.start(ask, "holocron-io")
+            return
         try:
             self._io.submit(ask)
         except RuntimeError:
@@ -64,7 +75,7 @@ class Loop:
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
         with self._ready:
-            heapq.heappush(self._heap, (time.monotonic() + max(0.0, delay_s), next(self._order), call))
+            heapq.heappush(self._heap, (self.now().mono_s + max(0.0, delay_s), next(self._order), call))
             self._ready.notify()
 
     def post(self, call: Callable[[], None]) -> None:
@@ -82,7 +93,7 @@ class Loop:
                 future.set_exception(error)
 
         self.post(lambda: run(self, caught(), lambda _: None))
-        return future.result()
+        return result_of(self.clock, future)
 
     def close(self) -> None:
         """End the scheduler thread; requests under way are left to end by themselves."""
@@ -94,21 +105,24 @@ class Loop:
             self._thread.join(5)
 
     def _work(self) -> None:
-        while True:
-            with self._ready:
-                while not self._closed:
-                    if not self._heap:
-                        self._ready.wait()
-                        continue
-                    wait_s = self._heap[0][0] - time.monotonic()
-                    if wait_s <= 0:
-                        break
-                    # A suspend stops this wait's clock; the rules read their own, so a late wake is only late.
-                    self._ready.wait(min(wait_s, 1.0))
-                if self._closed:
-                    return
-                call = heapq.heappop(self._heap)[2]
+        while (call := self._next()) is not None:
             try:
                 call()
             except Exception:  # noqa: BLE001 - one node's fault must not stop the others on this thread
                 logger().exception("A step of the engine failed.")
+
+    def _next(self) -> Callable[[], None] | None:
+        """The call that is due first, waited for; None once the loop is closed."""
+        with self._ready:
+            while not self._closed:
+                first = self._first()
+                left_s = None if first is None else first[0] - self.now().mono_s
+                if left_s is not None and left_s <= 0:
+                    return heapq.heappop(self._heap)[2]
+                if left_s is not None and self._paced is None:
+                    left_s = min(left_s, _NAP_S)
+                wait_for(self.clock, self._ready, lambda: self._closed or self._first() is not first, left_s)  # noqa: B023
+            return None
+
+    def _first(self) -> tuple[float, int, Callable[[], None]] | None:
+        return self._heap[0] if self._heap else None

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -35,6 +36,7 @@ from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreR
 from holocron.runtime.session import Session
 from holocron.runtime.telling import Announcer
 from holocron.runtime.views import Tenure, Topology, remembered
+from holocron.runtime.waiting import Signal, start
 from holocron.settings import Settings
 from holocron.store.base import Deadline, Store
 from holocron.store.chain import Trouble
@@ -62,7 +64,7 @@ class Node:
         # Each is taken once and never given back: whoever comes first does the work.
         self._stop_asked = threading.Lock()
         self._ending = threading.Lock()
-        self._gone = threading.Event()
+        self._gone = Signal(session.loop.clock)
         self._failure: HolocronError | None = None
         self._engine = Engine(
             session.loop,
@@ -74,7 +76,7 @@ class Node:
             self._notice,
             assume_dead=assume_dead,
         )
-        self._told = Announcer(self.id, lambda: self._engine.election)
+        self._told = Announcer(self.id, lambda: self._engine.election, session.loop.clock)
         self._told.topology = remembered(session.aboard.state)
         self._leadership = Leadership(self.id, session.loop, self._engine, self._told, session.settings)
         self._loop.post(self._engine.start)
@@ -167,7 +169,7 @@ class Node:
         if os.getpid() != self._pid:
             return
         if self._told.calling:
-            threading.Thread(target=self.stop, args=(timeout,), name="holocron-stop").start()
+            start(self._loop.clock, partial(self.stop, timeout), "holocron-stop", daemon=False)
             return
         if not self._stop_asked.acquire(blocking=False):
             self._gone.wait(timeout)
@@ -176,7 +178,7 @@ class Node:
             return
         limit = self._settings.ttl_s if timeout is None else timeout
         self._leadership.retire(limit)
-        said = threading.Event()
+        said = Signal(self._loop.clock)
         self._loop.post(lambda: self._engine.close(said.set))
         said.wait(limit)
         self._finish()
@@ -387,7 +389,7 @@ class Node:
                     self._failure = StoreUnfit(f"node {self.id}: {why}; it stops, see `holocron doctor`")
                 self._told.log("Node stops.", logging.ERROR, reason=reason.value, error=why)
                 self._engine.quit()
-                threading.Thread(target=self._finish, name="holocron-finish", daemon=True).start()
+                start(self._loop.clock, self._finish, "holocron-finish")
             case _:
                 self._leadership.notice(notice)
 

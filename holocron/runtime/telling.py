@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from holocron import events
+from holocron.clock import Clock
 from holocron.observe.logs import logger
 from holocron.observe.statistics import Tally
 from holocron.protocol.election import Election, role
 from holocron.protocol.messages import Seen
 from holocron.records import Epoch
 from holocron.runtime.views import Topology
+from holocron.runtime.waiting import Signal, start, take
 
 __all__ = ["Announcer"]
 
@@ -25,9 +27,10 @@ class Announcer:
 
     Args:
         election: what the node knows of the election at the moment that something is said.
+        clock: what its thread waits by.
     """
 
-    def __init__(self, node: str, election: Callable[[], Election]) -> None:
+    def __init__(self, node: str, election: Callable[[], Election], clock: Clock) -> None:
         #: The leader's view as the newest lock file had it.
         self.topology: Topology | None = None
         #: What was told, counted.
@@ -35,12 +38,12 @@ class Announcer:
         #: The newest lock file that was read, None where that could not be done.
         self.head: Epoch | None = None
         self._election = election
+        self._clock = clock
         self._log = logger(node=node)
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[events.Event], None]] = []
-        self._queue: queue.SimpleQueue[events.Event | threading.Event | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._deliver, name=f"holocron-events-{node}", daemon=True)
-        self._thread.start()
+        self._queue: queue.SimpleQueue[events.Event | Signal | None] = queue.SimpleQueue()
+        self._thread = start(clock, self._deliver, f"holocron-events-{node}")
 
     def log(self, sentence: str, level: int = logging.INFO, **more: Any) -> None:
         """A log event; it carries where the node stands in the election, unless `more` says otherwise."""
@@ -98,9 +101,9 @@ class Announcer:
 
         return unsubscribe
 
-    def all_heard(self) -> threading.Event:
+    def all_heard(self) -> Signal:
         """Set once every subscriber has returned from everything that was told before this call."""
-        heard = threading.Event()
+        heard = Signal(self._clock)
         self._queue.put(heard)
         return heard
 
@@ -114,8 +117,8 @@ class Announcer:
         self._queue.put(None)
 
     def _deliver(self) -> None:
-        while (event := self._queue.get()) is not None:
-            if isinstance(event, threading.Event):
+        while (event := take(self._clock, self._queue)) is not None:
+            if isinstance(event, Signal):
                 event.set()
                 continue
             with self._lock:
