@@ -40,6 +40,7 @@ __all__ = [
     "Put",
     "Reply",
     "Request",
+    "Step",
     "Store",
     "Together",
     "Unclear",
