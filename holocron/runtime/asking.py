@@ -30,7 +30,7 @@ from holocron.protocol.messages import (
 )
 from holocron.records import Epoch, Heir, Identity, Leader, decode, encode
 from holocron.runtime.history import find_epoch
-from holocron.runtime.notices import Notice, StoreLost, StoreRegained
+from holocron.runtime.notices import Notice, StoreLost, StoreRegained, Unreadable
 from holocron.runtime.world import World
 from holocron.settings import Settings
 from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Reply, Store, Unclear
@@ -68,6 +68,7 @@ class Reach:
     def __init__(self, notify: Callable[[Notice], None]) -> None:
         self._notify = notify
         self._lost = False
+        self._unreadable: set[str] = set()
 
     def failed(self, error: str) -> None:
         """A request came to nothing."""
@@ -80,6 +81,12 @@ class Reach:
         if self._lost:
             self._lost = False
             self._notify(StoreRegained())
+
+    def unreadable(self, error: str) -> None:
+        """An answer was no record. It is asked for again and again, and told once."""
+        if error not in self._unreadable:
+            self._unreadable.add(error)
+            self._notify(Unreadable(error))
 
 
 class EpochChain:
@@ -236,6 +243,7 @@ class EpochChain:
         """The epoch in `reply`, or one line that says why there is none to see."""
         answer = reply.answer
         if isinstance(answer, Oversize):
+            self._reach.unreadable(f"{self.chain.key(number)} is {answer.size} bytes long: Holocron did not write it")
             return Seen(number, None, f"oversize:{answer.etag}", reply.now)
         if isinstance(answer, Denied | Unclear):
             return answer.error
@@ -243,7 +251,8 @@ class EpochChain:
             return f"{self.chain.key(number)}: {type(answer).__name__}"
         try:
             record = decode(Epoch, answer.body, self.chain.key(number), self._identity.cluster)
-        except RecordUnreadable:
+        except RecordUnreadable as error:
+            self._reach.unreadable(str(error))
             return Seen(number, None, hashlib.sha256(answer.body).hexdigest(), reply.now)
         if record.floor <= number:
             # The floor never falls, so a later read of a lower one will show that the store was rolled back.

@@ -35,7 +35,15 @@ from holocron.runtime.asking import EpochChain, Reach, errand_deadline
 from holocron.runtime.boarding import Aboard
 from holocron.runtime.keeper import tidy
 from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained
-from holocron.runtime.presence import Beaten, NewerFound, first_beacon, heartbeat, look_at_members, next_beacon
+from holocron.runtime.presence import (
+    Beaten,
+    NewerFound,
+    Obstructed,
+    first_beacon,
+    heartbeat,
+    look_at_members,
+    next_beacon,
+)
 from holocron.runtime.remembering import Memory
 from holocron.runtime.views import GcResult
 from holocron.runtime.world import World, run
@@ -219,10 +227,10 @@ class Engine:
         )
         run(self.world, self._heartbeat(), self._beaten)
 
-    def _heartbeat(self) -> Procedure[Beaten | NewerFound | Trouble | Dishonest]:
+    def _heartbeat(self) -> Procedure[Beaten | NewerFound | Obstructed | Trouble | Dishonest]:
         return heartbeat(self.store, self.home, self._beacon, self._beacon_etag, self._beat_confirmed, self._short())
 
-    def _beaten(self, result: Beaten | NewerFound | Trouble | Dishonest) -> None:
+    def _beaten(self, result: Beaten | NewerFound | Obstructed | Trouble | Dishonest) -> None:
         self._beating = False
         if isinstance(result, Beaten):
             self.beaten_at = self.world.now()
@@ -236,6 +244,8 @@ class Engine:
                 if not self._closed:
                     self.notify(NewerIncarnation(incarnation))
                     self.feed(SupersededByNewer())
+            case Obstructed(error=error):
+                self._reach.unreadable(error)
             case Trouble(error=error):
                 self._reach.failed(error)
 

@@ -32,7 +32,7 @@ from holocron.runtime.engine import Engine
 from holocron.runtime.history import tenure_ends, tenures
 from holocron.runtime.leadership import Leadership
 from holocron.runtime.lease import Lease
-from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained
+from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained, Unreadable
 from holocron.runtime.session import Session
 from holocron.runtime.telling import Announcer
 from holocron.runtime.views import Tenure, Topology, remembered
@@ -378,6 +378,8 @@ class Node:
             case StoreRegained():
                 self._told.log("Store back.")
                 self._told.tell(events.StoreBack())
+            case Unreadable(error=error):
+                self._told.log("Left alone what cannot be read.", logging.WARNING, error=error)
             case NewerIncarnation(incarnation=incarnation):
                 self._failure = Superseded(
                     f"node {self.id} was resumed elsewhere: incarnation {incarnation} has taken the place of "

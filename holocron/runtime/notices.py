@@ -15,7 +15,7 @@ from holocron.protocol.messages import (
     SettlePublish,
 )
 
-__all__ = ["NewerIncarnation", "Notice", "StoodDown", "StoreLost", "StoreRegained"]
+__all__ = ["NewerIncarnation", "Notice", "StoodDown", "StoreLost", "StoreRegained", "Unreadable"]
 
 
 class StoreLost(msgspec.Struct, frozen=True):
@@ -26,6 +26,12 @@ class StoreLost(msgspec.Struct, frozen=True):
 
 class StoreRegained(msgspec.Struct, frozen=True):
     """Notice: the store answers again."""
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Notice: an object lies where a record of the cluster belongs and cannot be read; it is left as it is."""
+
+    error: str
 
 
 class StoodDown(msgspec.Struct, frozen=True):
@@ -52,6 +58,7 @@ Notice = (
     | SettlePublish
     | StoreLost
     | StoreRegained
+    | Unreadable
     | StoodDown
     | NewerIncarnation
 )

@@ -17,7 +17,7 @@ from holocron.store.chain import Dishonest, Trouble
 from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
 from holocron.store.retry import asked
 
-__all__ = ["Beaten", "NewerFound", "heartbeat", "look_at_members"]
+__all__ = ["Beaten", "NewerFound", "Obstructed", "heartbeat", "look_at_members"]
 
 
 class Beaten(msgspec.Struct, frozen=True):
@@ -33,9 +33,15 @@ class NewerFound(msgspec.Struct, frozen=True):
     incarnation: int
 
 
+class Obstructed(msgspec.Struct, frozen=True):
+    """Something that no node wrote lies where the beacon belongs. It is not overwritten: an operator has to move it."""
+
+    error: str
+
+
 def heartbeat(
     store: Store, home: Store, beacon: Beacon, etag: str | None, confirmed: int, deadline: Deadline
-) -> Procedure[Beaten | NewerFound | Trouble | Dishonest]:
+) -> Procedure[Beaten | NewerFound | Obstructed | Trouble | Dishonest]:
     """Rewrite this node's beacon, if it is still this incarnation's or an earlier one's: one PUT.
 
     Args:
@@ -56,8 +62,7 @@ def heartbeat(
                 try:
                     other = decode(Beacon, there, key, beacon.cluster)
                 except RecordUnreadable as error:
-                    # Never overwritten: the operator has to take it away, and the log says so each time.
-                    return Trouble(str(error))
+                    return Obstructed(str(error))
                 if other.incarnation > beacon.incarnation:
                     return NewerFound(other.incarnation)
                 former = other.incarnation < beacon.incarnation
@@ -76,7 +81,7 @@ def heartbeat(
                     return newer
                 etag = None
             case Held():
-                return Trouble(f"{key} is larger than any beacon: it was not written by Holocron")
+                return Obstructed(f"{key} is larger than any beacon: it was not written by Holocron")
     return Trouble(f"{key} keeps changing under node {beacon.node}")
 
 

@@ -7,9 +7,9 @@ from msgspec.structs import replace as changed
 from holocron.clock import SystemClock
 from holocron.layout import identity_key, member_key
 from holocron.records import Beacon, Holder, Identity, encode
-from holocron.runtime.presence import Beaten, NewerFound, first_beacon, heartbeat, next_beacon
+from holocron.runtime.presence import Beaten, NewerFound, Obstructed, first_beacon, heartbeat, next_beacon
 from holocron.store.base import Deadline, Delete, Found, Get, Put, Written
-from holocron.store.chain import Dishonest, Trouble
+from holocron.store.chain import Dishonest
 from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
 
@@ -138,7 +138,9 @@ def test_a_strangers_object_is_never_overwritten() -> None:
     """What cannot be read is held by someone we cannot read (I12)."""
     store = home()
     put(store, member_key("n1"), b"not a beacon")
-    assert isinstance(beat(store, beacon(), None, 0), Trouble)
+    found = beat(store, beacon(), None, 0)
+    assert isinstance(found, Obstructed)
+    assert member_key("n1") in found.error
     there = store.perform(Get(member_key("n1")), 1.0)
     assert isinstance(there, Found)
     assert there.body == b"not a beacon"

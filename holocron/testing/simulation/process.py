@@ -28,7 +28,7 @@ from holocron.records import Genesis, Holder
 from holocron.runtime.boarding import Aboard, Claim, enlist, found_cluster, look_back, revive
 from holocron.runtime.engine import Engine
 from holocron.runtime.lease import Lease
-from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained
+from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained, Unreadable
 from holocron.runtime.world import run
 from holocron.settings import Settings
 from holocron.store.base import Answer, Deadline, Procedure, Request, Store
@@ -289,7 +289,7 @@ class Process:
                 self.stopped = reason
                 if self.engine is not None:
                     self.engine.quit()
-            case SettlePublish() | NoteReleased() | StoreLost() | StoreRegained() | NewerIncarnation():
+            case SettlePublish() | NoteReleased() | StoreLost() | StoreRegained() | Unreadable() | NewerIncarnation():
                 pass
 
     def _lapsed(self) -> None:

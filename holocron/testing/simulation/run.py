@@ -18,7 +18,7 @@ from holocron.protocol.messages import (
     NoteTenureRenewed,
     SettlePublish,
 )
-from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained
+from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained, Unreadable
 from holocron.settings import Settings
 from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, Request, Store, Written
 from holocron.store.memory import MemoryStore
@@ -204,7 +204,7 @@ class Life:
                     self.operated(
                         Operation("publish", process.name, began_s, self.timeline.now_s, epoch, value),
                     )
-            case StoodDown() | StoreLost() | StoreRegained() | NewerIncarnation():
+            case StoodDown() | StoreLost() | StoreRegained() | Unreadable() | NewerIncarnation():
                 self.say(process.name, "%s", type(notice).__name__)
 
     def publish_began(self, process: Process, ticket: int) -> None:
