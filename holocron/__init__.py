@@ -114,15 +114,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in {"errors", "events"}:
-        return importlib.import_module(f"holocron.{name}")
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'holocron' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+# A type checker knows the names above, and must take no other for an `object` that could be had here.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in {"errors", "events"}:
+            return importlib.import_module(f"holocron.{name}")
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module 'holocron' has no attribute {name!r}")
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
