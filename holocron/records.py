@@ -308,7 +308,9 @@ def decode(kind: type[R], body: bytes, key: str, cluster: str | None = None) -> 
         record = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
         # msgspec raises more than its own type: deep nesting and bad UTF-8 come out as Python's.
-        raise RecordUnreadable(f"{key} is not a {kind.__name__.lower()} record: {_line(str(error))}") from None
+        name = kind.__name__.lower()
+        article = "an" if name[0] in "aeiou" else "a"
+        raise RecordUnreadable(f"{key} is not {article} {name} record: {_line(str(error))}") from None
     if cluster is not None and record.cluster != cluster:
         raise RecordUnreadable(
             f"{key} belongs to cluster {_line(record.cluster)}, not to {cluster}: two clusters share a prefix"
