@@ -17,18 +17,17 @@ __all__ = ["adopt", "failed", "missed", "record_unread", "smooth"]
 def missed(state: Election, event: NextAbsent, now: Instant) -> Election:
     """Rule 10: nothing new yet; the next poll comes sooner than a round, and later where the lease is long over."""
     every_s = _cadence_s(state)
+    state = replace(state, turn_checked=state.turn_checked or turn_has_come(state, event.asked))
     if state.hits >= 5 and state.misses == 0:
         # This poll only read on after a hit: it has proved us up to date, and the next epoch is due in its time.
         return replace(state, business=None, failures=0, hits=0, from_=event.asked, after_s=every_s * 30 / 32)
     misses = state.misses + 1
-    checked = turn_has_come(state, event.asked)
     return replace(
         state,
         business=None,
         failures=0,
         misses=misses,
         hits=0,
-        turn_checked=state.turn_checked or checked,
         from_=now,
         after_s=every_s / 8 if misses <= 4 else every_s / 4 if misses <= 16 else every_s,
         trip_s=smooth(state, event.took_s),
