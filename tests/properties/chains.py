@@ -85,10 +85,10 @@ class Chain:
         before = self.epochs[-1] if self.epochs else None
         if kind == "unreadable":
             self.epochs.append(None)
-        elif kind != "taken" and before is not None and before.leader.node != ME.node and before.kind == "lease":
+        elif kind != "taken" and before is not None and before.leader.session != ME.session and before.kind == "lease":
             self.epochs.append(self._next(number, before.term, before.leader.node, release=kind == "released"))
         else:
-            self.epochs.append(self._next(number, number, "b" if number % 2 else "c"))
+            self.epochs.append(self._next(number, number, "bca"[number % 3]))
 
     def _next(self, number: int, term: int, leader: str, release: bool = False) -> Epoch:
         heir = "a" if release and number % 2 else None
@@ -117,6 +117,8 @@ class Game:
         self.highest_term = 0
         self.highest_epoch = 0
         self.stopped = False
+        self.lied = False
+        self.at_once = 0
 
     # --- the world's moves ------------------------------------------------------------------------------------------
 
@@ -166,6 +168,8 @@ class Game:
     def _answer(self, question: Question) -> Event:
         match question:
             case LookForHead(known=known):
+                if known is not None and self._maybe(0.01):
+                    return self._lie(known)
                 if self._maybe(0.1):
                     return LookFailed()
                 head = max(self.head_then, known or 0) if self._maybe(0.3) else self.chain.head
@@ -183,6 +187,13 @@ class Game:
                 return NextAbsent(self.asked, self.chance.choice(SHORT)) if number > self.head_then else PollFailed()
             case CreateEpoch():
                 return self._claimed(question)
+
+    def _lie(self, known: int) -> Event:
+        """What only a store that was wiped or rolled back can say."""
+        self.lied = True
+        if known == 1 or self._maybe(0.5):
+            return ChainFoundEmpty(self.asked)
+        return HeadFound(self.asked, self.chain.seen(known - 1, self.now))
 
     def _claimed(self, claim: CreateEpoch) -> Event:
         draft = claim.draft
@@ -241,6 +252,12 @@ class Game:
         assert step(before, event, self.now) == (self.state, actions), "a step is a function (I13)"
         for action in actions:
             self._look_at(action)
+        if isinstance(event, NextAbsent):
+            # Once, where the turn came with this very answer; a second time it would spin.
+            at_once = event.asked == self.now and any(isinstance(action, ReadNext) for action in actions)
+            self.at_once = self.at_once + 1 if at_once else 0
+            assert self.at_once <= 1, "asked again at once, and again"
+        assert self.stopped or not self.lied, "a step back is noticed (I7, rule 13)"
         self._look_at_state()
 
     def _look_at(self, action: Action) -> None:
