@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     from holocron.observe.metrics import metrics
     from holocron.observe.statistics import Statistics
     from holocron.runtime.cluster import Cluster
+    from holocron.runtime.hosting import host
+    from holocron.runtime.journal import Journal
     from holocron.runtime.lease import Lease
     from holocron.runtime.node import Node
+    from holocron.runtime.service import Service
     from holocron.runtime.views import GcResult, LeaderView, MemberView, NodeView, Tenure, Topology
     from holocron.settings import Settings, parse_duration_s, show_duration
     from holocron.store.opening import StoreOptions, open_store, parse_location
@@ -59,6 +62,9 @@ _HOMES = {
     "holocron.observe.metrics": "metrics",
     "holocron.observe.statistics": "Statistics",
     "holocron.runtime.cluster": "Cluster",
+    "holocron.runtime.hosting": "host",
+    "holocron.runtime.journal": "Journal",
+    "holocron.runtime.service": "Service",
     "holocron.runtime.lease": "Lease",
     "holocron.runtime.node": "Node",
     "holocron.runtime.views": "GcResult LeaderView MemberView NodeView Tenure Topology",
@@ -74,6 +80,7 @@ __all__ = [
     "Findings",
     "GcResult",
     "HolocronError",
+    "Journal",
     "LeadTimeout",
     "LeaderView",
     "LeadershipLost",
@@ -89,6 +96,7 @@ __all__ = [
     "OutcomeUnknown",
     "Reason",
     "RecordUnreadable",
+    "Service",
     "Settings",
     "SettingsError",
     "Statistics",
@@ -104,6 +112,7 @@ __all__ = [
     "check_prefix",
     "errors",
     "events",
+    "host",
     "metrics",
     "open_store",
     "parse_duration_s",

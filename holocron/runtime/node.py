@@ -18,6 +18,7 @@ from holocron.errors import (
     LeadershipLost,
     NodeStopped,
     NotLeader,
+    SettingsError,
     StoreDenied,
     StoreUnfit,
     StoreUnreachable,
@@ -30,14 +31,17 @@ from holocron.protocol.messages import HeadChanged, NoteStopped, Reason
 from holocron.records import Leader, Member, Published
 from holocron.runtime.engine import Engine
 from holocron.runtime.history import tenure_ends, tenures
+from holocron.runtime.journal import Journal
 from holocron.runtime.leadership import Leadership
 from holocron.runtime.lease import Lease
 from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained, Unreadable
+from holocron.runtime.service import Host, Service
 from holocron.runtime.session import Session
 from holocron.runtime.telling import Announcer
 from holocron.runtime.views import Tenure, Topology, remembered
 from holocron.runtime.waiting import Signal, start
 from holocron.settings import Settings
+from holocron.state.journal import Author
 from holocron.store.base import Deadline, Store
 from holocron.store.chain import Trouble
 from holocron.store.opening import StoreOptions
@@ -64,6 +68,7 @@ class Node:
         # Each is taken once and never given back: whoever comes first does the work.
         self._stop_asked = threading.Lock()
         self._ending = threading.Lock()
+        self._ending_journal = threading.Lock()
         self._gone = Signal(session.loop.clock)
         self._failure: HolocronError | None = None
         self._engine = Engine(
@@ -79,6 +84,8 @@ class Node:
         self._told = Announcer(self.id, lambda: self._engine.election, session.loop.clock)
         self._told.topology = remembered(session.aboard.state)
         self._leadership = Leadership(self.id, session.loop, self._engine, self._told, session.settings)
+        self._journal: Journal | None = None
+        self._host: Host | None = None
         self._loop.post(self._engine.start)
 
     # --- coming and going -------------------------------------------------------------------------------------------
@@ -178,6 +185,8 @@ class Node:
             return
         limit = self._settings.ttl_s if timeout is None else timeout
         self._leadership.retire(limit)
+        if self._host is not None:
+            self._host.close()
         said = Signal(self._loop.clock)
         self._loop.post(lambda: self._engine.close(said.set))
         said.wait(limit)
@@ -357,6 +366,63 @@ class Node:
         self._check_running()
         return self._leadership.publish(value, timeout)
 
+    # --- its own durable state --------------------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal:
+        """The node's own durable log, which comes back with it wherever it is resumed."""
+        if self._journal is None:
+            with self._ending_journal:
+                self._check_running()
+                if self._journal is None:
+                    author = Author(self.cluster, self.id, self.incarnation)
+                    # The heartbeat finds out who it is that has taken the node's place, and the node stops.
+                    fenced = partial(self._loop.post, self._engine.show)
+                    self._journal = Journal(self._loop, self._session.home, author, self._settings, fenced)
+        return self._journal
+
+    def host(
+        self, service: Service, *, checkpoint_every: int = 1000, progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Host `service` on this node: bring it to where its last acknowledged command left it, and take commands with
+        `submit`. How many commands its state stands for.
+
+        A service with `on_elected` stands for election too.
+
+        Args:
+            checkpoint_every: after how many commands a snapshot is taken (0: never), if the service has one.
+            progress: is told the position of each command as it is applied again.
+
+        Raises:
+            Superseded, RecordUnreadable, StoreUnreachable, StoreDenied.
+        """
+        if self._host is not None:
+            raise SettingsError(f"node {self.id} hosts {type(self._host.service).__name__} already")
+        host = Host(service, self.journal, checkpoint_every=checkpoint_every)
+        position = host.open(progress)
+        self._host = host
+        self.subscribe(host.told)
+        if hasattr(service, "on_elected"):
+            self.campaign()
+        return position
+
+    def submit(self, command: bytes, key: str = "", timeout: float | None = None) -> bytes:
+        """The hosted service's answer to `command`, given once it is durable and applied; exactly once, whatever
+        becomes of this process.
+
+        Args:
+            key: names the command, so that repeating it (after an unknown outcome, to whoever has resumed the node)
+                applies it no second time.
+
+        Raises:
+            what the service raises; SettingsError: nothing is hosted, or the command is over 4 MiB. OutcomeUnknown or
+            Superseded: it may be applied; repeat it with the same key.
+        """
+        self._check_running()
+        if self._host is None:
+            raise SettingsError(f"node {self.id} hosts no service: `host` one first")
+        return self._host.submit(command, key, timeout)
+
     def subscribe(self, callback: Callable[[events.Event], None]) -> Callable[[], None]:
         """Have `callback` called with every event from now on, on a thread of its own; call the result to end that.
 
@@ -402,6 +468,10 @@ class Node:
         self._told.log("Stopped node", role="stopped", requests=self.requests)
         self._gone.set()
         self._leadership.finish(self._why_stopped())
+        if self._journal is not None:
+            self._journal.close()
+        if self._host is not None:
+            self._host.close()
         self._told.close()
         self._session.close()
 

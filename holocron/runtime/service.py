@@ -86,6 +86,8 @@ class Host:
         self._bytes = checkpoint_bytes
         self._log = logger()
         self._order = threading.Lock()
+        # Taken once and never given back.
+        self._closing = threading.Lock()
         self._queue: queue.SimpleQueue[_Submitted | None] = queue.SimpleQueue()
         # The answers to keys, oldest first, and those under way.
         self._answers: OrderedDict[str, bytes] = OrderedDict()
@@ -172,7 +174,9 @@ class Host:
             return answered
 
     def close(self) -> None:
-        """Apply what is durable, take one last checkpoint, and no more commands."""
+        """Apply what is durable, take one last checkpoint, and no more commands. Calling it again is harmless."""
+        if not self._closing.acquire(blocking=False):
+            return
         with self._order:
             self._failure = self._failure or NodeStopped("the node has stopped, and its service with it")
         if self._applier.is_alive():
