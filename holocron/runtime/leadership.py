@@ -308,9 +308,9 @@ class Leadership:
         self._loop.post(self._restand)
         if ends and self._told.calling:
             # The release waits for subscribers, and this is one.
-            self._aside(self._end_and_release, lease, None, self._settings.drain)
+            self._aside(self._end_and_release, lease, None, None)
         elif ends:
-            self._end_and_release(lease, None, self._settings.drain)
+            self._end_and_release(lease, None, None)
 
     def _hand_over_aside(self, heir: str | None, timeout: float | None) -> None:
         self._aside(self._hand_over, heir, timeout)
@@ -320,17 +320,15 @@ class Leadership:
 
     def _hand_over(self, heir: str | None, timeout: float | None) -> None:
         """End the lease, wait for the work that holds it, release it; wait for whoever is about it already."""
-        limit = self._settings.drain if timeout is None else timeout
         with self._changed:
             lease = self.lease
             if lease is None:
                 return
             if not self._begin_to_end():
-                wait_for(
-                    self._loop.clock, self._changed, lambda: self._draining is not lease, limit + self._settings.ttl_s
-                )
+                limit = self._settings.drain + self._settings.ttl_s if timeout is None else timeout
+                wait_for(self._loop.clock, self._changed, lambda: self._draining is not lease, limit)
                 return
-        self._end_and_release(lease, heir, limit)
+        self._end_and_release(lease, heir, timeout)
 
     def _begin_to_end(self) -> bool:
         """End belief in the present lease, whose end is the caller's from here on; False where it is another's."""
@@ -342,8 +340,9 @@ class Leadership:
             lease.end(Reason.RELEASED)
             return True
 
-    def _end_and_release(self, lease: Lease, heir: str | None, limit: float) -> None:
-        """After belief the work ends, and the release comes last (rule 9)."""
+    def _end_and_release(self, lease: Lease, heir: str | None, timeout: float | None) -> None:
+        """After belief the work ends, and the release comes last (rule 9); nothing here waits longer than `timeout`."""
+        limit = self._settings.drain if timeout is None else timeout
 
         def working() -> bool:
             return any(held is lease and thread not in self._excused for thread, held in self._holders)
@@ -355,7 +354,8 @@ class Leadership:
             with self._changed:
                 idle = wait_for(self._loop.clock, self._changed, lambda: not working(), limit)
             if idle and heard.wait(max(0.0, end_s - self._now_s())):
-                self._release(lease.term, heir)
+                within_s = self._settings.ttl_s if timeout is None else max(0.0, end_s - self._now_s())
+                self._release(lease.term, heir, within_s)
             else:
                 # The work goes on: stop renewing, and let the lease lapse by itself.
                 self._lapsed(lease.term)
@@ -368,7 +368,7 @@ class Leadership:
                 self._changed.notify_all()
             self._loop.post(self._restand)
 
-    def _release(self, term: int, heir: str | None) -> None:
+    def _release(self, term: int, heir: str | None, within_s: float) -> None:
         """Write the release of `term`, if that is what this node still leads in, and wait for what comes of it."""
         future: Future[int | None] = Future()
 
@@ -381,7 +381,7 @@ class Leadership:
 
         self._loop.post(ask)
         with contextlib.suppress(TimeoutError):
-            result_of(self._loop.clock, future, self._settings.ttl_s)
+            result_of(self._loop.clock, future, within_s)
 
     def _who_leads(self) -> str:
         leader = election.leader_of(self._engine.election)

@@ -24,7 +24,7 @@ from holocron.runtime import session
 from holocron.store.base import Delete, Deleted, Get, Unclear
 from holocron.store.memory import MemoryStore
 from tests.runtime.made import get, keys, put
-from tests.runtime.stores import Meddler, anything, refuse
+from tests.runtime.stores import Meddler, anything, hang, refuse
 from tests.runtime.waiting import until
 
 Start = Callable[..., Node]
@@ -349,12 +349,12 @@ def test_any_number_of_threads_may_stop_a_node_at_once(nodes: Start, store: Memo
 
 
 def test_stop_without_a_store_is_bounded(nodes: Start, store: MemoryStore) -> None:
-    """Where nothing can be written any more, a leader stops all the same; its lease lapses by itself."""
+    """Where nobody answers any more, a leader stops all the same, in its time; its lease lapses by itself."""
     meddler = Meddler(store)
-    node = nodes(location=meddler)
+    node = nodes(location=meddler, settings=Settings(ttl_s=20.0))
     node.campaign()
     until(lambda: node.role == "leader", "it leads")
-    meddler.rule(anything, refuse)
+    meddler.rule(anything, hang)
     began = time.monotonic()
     node.stop(timeout=0.5)
     assert time.monotonic() - began < 10
