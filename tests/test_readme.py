@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+import holocron as package
 from holocron import Lease, Node, Settings
 from holocron.errors import LeadershipLost
 from holocron.layout import EPOCH_FLOOR, EPOCHS
@@ -260,10 +261,12 @@ def test_every_command_in_the_text_exists(span: str) -> None:
 
 
 def test_every_name_of_the_library_in_the_text_exists() -> None:
-    """What the text calls `node.this` or `lease.that` is there."""
-    known = {"node": Node, "lease": Lease}
-    spans = [match for span in markdown.code(TEXT) if (match := re.match(r"(node|lease)\.(\w+)", span))]
-    assert len(spans) >= 6
+    """What the text calls `node.this`, `lease.that` or `holocron.other` is there."""
+    known = {"node": Node, "lease": Lease, "holocron": package}
+    spans = [
+        match for span in markdown.code(TEXT) if (match := re.match(r"(node|lease|holocron)\.(?!toml)(\w+)", span))
+    ]
+    assert {match[1] for match in spans} == set(known)
     for match in spans:
         assert hasattr(known[match[1]], match[2]), match[0]
     assert f"`{LeadershipLost.__name__}`" in PROSE
@@ -295,7 +298,7 @@ def test_the_timings_are_the_defaults() -> None:
     assert f"the shortest ttl is {MIN_TTL_S:g} s" in PROSE
     assert f"a stagger ({settings.stagger_s * 1000:g} ms," in PROSE
     ours = {row[0]: row[1] for row in markdown.table(markdown.section(TEXT, "How it compares"))}
-    assert ours["stated bound"] == f"rates {settings.drift * 100:g} % apart"
+    assert ours["said of clocks"].startswith(f"rates may be {settings.drift * 100:g} % apart")
     assert ours["lease by default"] == f"{settings.ttl_s:g} s"
 
 
