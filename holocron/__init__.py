@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from holocron.runtime.hosting import host
     from holocron.runtime.journal import Journal
     from holocron.runtime.lease import Lease
+    from holocron.runtime.many import Runtime
     from holocron.runtime.node import Node
     from holocron.runtime.service import Service
     from holocron.runtime.views import GcResult, LeaderView, MemberView, NodeView, Tenure, Topology
@@ -66,6 +67,7 @@ _HOMES = {
     "holocron.runtime.journal": "Journal",
     "holocron.runtime.service": "Service",
     "holocron.runtime.lease": "Lease",
+    "holocron.runtime.many": "Runtime",
     "holocron.runtime.node": "Node",
     "holocron.runtime.views": "GcResult LeaderView MemberView NodeView Tenure Topology",
     "holocron.settings": "Settings parse_duration_s show_duration",
@@ -96,6 +98,7 @@ __all__ = [
     "OutcomeUnknown",
     "Reason",
     "RecordUnreadable",
+    "Runtime",
     "Service",
     "Settings",
     "SettingsError",

@@ -20,12 +20,9 @@ from holocron.errors import (
 )
 from holocron.runtime.journaling import Journaling
 from holocron.runtime.lane import Lane
-from holocron.runtime.loop import Loop
 from holocron.settings import Settings
 from holocron.state.journal import Author, Fenced, Spoilt
-from holocron.state.recovery import SIDE_BY_SIDE
 from holocron.state.slots import ENTRY_LIMIT_BYTES, SNAPSHOT_LIMIT_BYTES, Checkpoint
-from holocron.state.writer import WINDOW
 from holocron.store.base import Procedure, Reply, Step, Store
 from holocron.store.chain import Trouble
 
@@ -43,9 +40,9 @@ class Journal:
     before it replays to nobody. Safe to use from any thread.
     """
 
-    def __init__(self, loop: Loop, home: Store, author: Author, settings: Settings, fenced: Callable[[], None]) -> None:
-        self._loop = loop
-        self._lane = Lane(loop, "journal", WINDOW + SIDE_BY_SIDE)
+    def __init__(self, lane: Lane, home: Store, author: Author, settings: Settings, fenced: Callable[[], None]) -> None:
+        self._loop = lane.loop
+        self._lane = lane
         self._author = author
         self._fenced = fenced
         self._journaling = Journaling(self._lane, home, author, settings, self._ended)
@@ -196,7 +193,6 @@ class Journal:
     def close(self) -> None:
         """Append nothing more. What is not settled by now is not known."""
         self._journaling.close()
-        self._lane.close()
         self._fail(NodeStopped(f"node {self._author.node} has stopped"))
 
     def _ended(self, end: Fenced | Spoilt) -> None:

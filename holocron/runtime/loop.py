@@ -57,6 +57,18 @@ class Loop:
         return random.uniform(low, high)  # noqa: S311 - spreads out crowds, keeps no secret
 
     def perform(self, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        self.put(self._io, store, request, timeout_s, done)
+
+    def put(
+        self,
+        pool: ThreadPoolExecutor,
+        store: Store,
+        request: Request,
+        timeout_s: float,
+        done: Callable[[Answer], None],
+    ) -> None:
+        """As `perform`, on the threads of `pool`."""
+
         def ask() -> None:
             try:
                 answer = store.perform(request, timeout_s)
@@ -69,7 +81,7 @@ class Loop:
             self._paced.start(ask, "holocron-io")
             return
         try:
-            self._io.submit(ask)
+            pool.submit(ask)
         except RuntimeError:
             self.post(lambda: done(Unclear("this process is shutting down", sent=False)))
 

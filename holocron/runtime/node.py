@@ -32,6 +32,7 @@ from holocron.records import Leader, Member, Published
 from holocron.runtime.engine import Engine
 from holocron.runtime.history import tenure_ends, tenures
 from holocron.runtime.journal import Journal
+from holocron.runtime.lane import Lane
 from holocron.runtime.leadership import Leadership
 from holocron.runtime.lease import Lease
 from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained, Unreadable
@@ -104,6 +105,7 @@ class Node:
         settings: Settings | None = None,
         options: StoreOptions | None = None,
         clock: Clock | None = None,
+        lane: Lane | None = None,
     ) -> Node:
         """A new node of the cluster at `location`, which is founded if there is none.
 
@@ -114,12 +116,13 @@ class Node:
             node_id: its id; a fresh one of 12 hex digits if None.
             priority: heirs with a higher one go first; 0 never leads.
             home: the root of the node's own records, if that is not the cluster's.
+            lane: another's threads to share; `Runtime` gives its own.
 
         Raises:
             SettingsError, NodeExists, StoreDenied, StoreUnreachable, StoreUnfit, RecordUnreadable, OutcomeUnknown.
         """
         node = check_node_id(node_id) if node_id is not None else fresh_node_id()
-        session = Session(location, home, settings, options, clock)
+        session = Session(location, home, settings, options, clock, lane)
         session.start(node, name, address, dict(labels or {}), priority)
         made = cls(session, assume_dead=False)
         made._told.log("Starting node", name_=name, location=made.location)
@@ -140,6 +143,7 @@ class Node:
         options: StoreOptions | None = None,
         assume_dead: bool = False,
         clock: Clock | None = None,
+        lane: Lane | None = None,
     ) -> Node:
         """Node `node_id` again, as its next incarnation, on this compute: same identity, and what it last knew.
 
@@ -154,7 +158,7 @@ class Node:
             And whatever `start` raises.
         """
         check_node_id(node_id)
-        session = Session(location, home, settings, options, clock)
+        session = Session(location, home, settings, options, clock, lane)
         session.resume(node_id, name, address, dict(labels) if labels is not None else None, priority)
         made = cls(session, assume_dead=assume_dead)
         aboard = session.aboard
@@ -253,6 +257,11 @@ class Node:
         """Its lease while it leads, else None; ask the lease itself each time before you act."""
         lease = self._leadership.lease
         return lease if lease is not None and lease.valid else None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has stopped, by `stop` or by itself (see `failure`)."""
+        return self._gone.is_set()
 
     @property
     def failure(self) -> HolocronError | None:
@@ -378,7 +387,7 @@ class Node:
                     author = Author(self.cluster, self.id, self.incarnation)
                     # The heartbeat finds out who it is that has taken the node's place, and the node stops.
                     fenced = partial(self._loop.post, self._engine.show)
-                    self._journal = Journal(self._loop, self._session.home, author, self._settings, fenced)
+                    self._journal = Journal(self._session.lane, self._session.home, author, self._settings, fenced)
         return self._journal
 
     def host(

@@ -13,8 +13,11 @@ from holocron.layout import PROBE
 from holocron.records import Genesis, Holder, Marker, check_description, encode
 from holocron.runtime.boarding import Aboard, Back, Claim, enlist, found_cluster, look_back, revive
 from holocron.runtime.counting import CountingStore
+from holocron.runtime.lane import Lane
 from holocron.runtime.loop import Loop
 from holocron.settings import Settings
+from holocron.state.recovery import SIDE_BY_SIDE
+from holocron.state.writer import WINDOW
 from holocron.store.base import Deadline, Put, Store
 from holocron.store.opening import StoreOptions, open_store
 
@@ -40,6 +43,7 @@ class Session:
         settings: Settings | None,
         options: StoreOptions | None,
         clock: Clock | None,
+        shared: Lane | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._options = options
@@ -47,7 +51,10 @@ class Session:
         self._opened: list[CountingStore] = []
         self.store = self._open(location)
         self.home = self.store if home is None or home == location else self._open(home)
-        self.loop = Loop(clock)
+        self._shared = shared is not None
+        # Journals have threads of their own, and only they use them.
+        self.lane = shared or Lane(Loop(clock), "journal", WINDOW + SIDE_BY_SIDE)
+        self.loop = self.lane.loop
 
     def start(
         self, node: str, name: str | None, address: str | None, labels: dict[str, str] | None, priority: int | None
@@ -83,8 +90,10 @@ class Session:
             self.aboard = self.loop.carry_out(revive(self.home, back, claim, self.loop.nonce, self._deadline()))
 
     def close(self) -> None:
-        """End the loop and close the stores that were opened here."""
-        self.loop.close()
+        """End the loop, unless it is shared, and close the stores that were opened here."""
+        if not self._shared:
+            self.loop.close()
+            self.lane.close()
         for store in self._opened:
             store.close()
 

@@ -43,7 +43,9 @@ class Announcer:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[events.Event], None]] = []
         self._queue: queue.SimpleQueue[events.Event | Signal | None] = queue.SimpleQueue()
-        self._thread = start(clock, self._deliver, f"holocron-events-{node}")
+        self._name = f"holocron-events-{node}"
+        # Started for the first subscriber: a process may host thousands of nodes that nobody listens to.
+        self._thread: threading.Thread | None = None
 
     def log(self, sentence: str, level: int = logging.INFO, **more: Any) -> None:
         """A log event; it carries where the node stands in the election, unless `more` says otherwise."""
@@ -59,7 +61,8 @@ class Announcer:
     def tell(self, event: events.Event) -> None:
         """Have every subscriber hear of `event`, after all that was told before; never waits."""
         self._count(event)
-        self._queue.put(event)
+        if self._thread is not None:
+            self._queue.put(event)
 
     def follow(self, seen: Seen) -> None:
         """Tell what is new in the head: another leader, another view of everyone."""
@@ -94,6 +97,8 @@ class Announcer:
         """Have `callback` called with every event from now on; call the result to end that."""
         with self._lock:
             self._callbacks.append(callback)
+            if self._thread is None:
+                self._thread = start(self._clock, self._deliver, self._name)
 
         def unsubscribe() -> None:
             with self._lock, contextlib.suppress(ValueError):
@@ -104,7 +109,10 @@ class Announcer:
     def all_heard(self) -> Signal:
         """Set once every subscriber has returned from everything that was told before this call."""
         heard = Signal(self._clock)
-        self._queue.put(heard)
+        if self._thread is None:
+            heard.set()
+        else:
+            self._queue.put(heard)
         return heard
 
     @property
@@ -114,7 +122,8 @@ class Announcer:
 
     def close(self) -> None:
         """Tell nothing more, once what was told has been heard."""
-        self._queue.put(None)
+        if self._thread is not None:
+            self._queue.put(None)
 
     def _deliver(self) -> None:
         while (event := take(self._clock, self._queue)) is not None:
