@@ -97,7 +97,7 @@ class Engine:
         )
         self._reach = Reach(notify)
         self._epochs = EpochChain(world, store, identity, settings, self._reach, aboard.last_epoch or None)
-        self._memory = Memory(world, home, identity, settings, aboard.state_etag)
+        self._memory = Memory(world, home, identity, settings, aboard.state_etag, self._reach.unreadable)
         self._timer = 0
         self._closed = False
         # Presence.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from holocron.clock import stamp
 from holocron.errors import RecordUnreadable
 from holocron.layout import state_key
@@ -10,7 +12,7 @@ from holocron.records import Identity, State, decode, encode
 from holocron.runtime.asking import errand_deadline
 from holocron.runtime.world import World, run
 from holocron.settings import Settings
-from holocron.store.base import Found, Procedure, Store
+from holocron.store.base import Found, Oversize, Procedure, Store
 from holocron.store.register import Held, Replaced, replace
 
 __all__ = ["Memory"]
@@ -22,14 +24,24 @@ class Memory:
     Args:
         home: the root of the node's own records.
         etag: of the state that an earlier incarnation left, None where there was none.
+        unreadable: told why, where something lies there that no node wrote.
     """
 
-    def __init__(self, world: World, home: Store, identity: Identity, settings: Settings, etag: str | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        home: Store,
+        identity: Identity,
+        settings: Settings,
+        etag: str | None,
+        unreadable: Callable[[str], None],
+    ) -> None:
         self._world = world
         self._home = home
         self._identity = identity
         self._settings = settings
         self._etag = etag
+        self._unreadable = unreadable
         # What the object says already.
         self._told: object = None
         self._saving = False
@@ -74,11 +86,14 @@ class Memory:
                 return True
             if not isinstance(result, Held) or not isinstance(result.found, Found):
                 self._etag = None
+                if isinstance(result, Held) and isinstance(result.found, Oversize):
+                    self._unreadable(f"{key} is {result.found.size} bytes long: Holocron did not write it")
                 return False
             try:
                 other = decode(State, result.found.body, key, self._identity.cluster)
-            except RecordUnreadable:
+            except RecordUnreadable as error:
                 # Never overwritten; the node lives without, and its beacon still tells its last epoch.
+                self._unreadable(str(error))
                 return False
             if other.incarnation > self._identity.incarnation:
                 return False
