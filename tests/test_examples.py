@@ -43,6 +43,14 @@ SHOWS = {
         r"old was refused: token (?P=old) is older than one that has written",
         r"the table holds 'written by the new leader', fence (?P=new)",
     ],
+    "hosted_service.py": [
+        r"order-1, bolts: 3",
+        r"order-2, bolts: 7",
+        r"killed in the middle of its life",
+        r'resumed as incarnation 2: \{"bolts": 7\}',
+        r"order-2 repeated, bolts: 7",
+        r"order-3, bolts: 8",
+    ],
     "resume_node.py": [
         rf"node (?P<id>{ID}) leads, process \d+",
         r"killed; nothing was released",
