@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from holocron_cli.commands import cluster, doctor, leader, node, server
+from holocron_cli.commands import cluster, doctor, leader, node, run, server
 from holocron_cli.exits import ERROR, FINE, tell
 from holocron_cli.show import quietly
 from holocron_cli.simulate import command as simulation
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(node.app, name="node")
 app.add_typer(leader.app, name="leader")
+app.command("run")(run.run)
 app.command("topology")(cluster.topology)
 app.command("history")(cluster.history)
 app.add_typer(cluster.epoch_app, name="epoch")
