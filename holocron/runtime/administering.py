@@ -7,7 +7,7 @@ import time
 from msgspec.structs import replace as changed
 
 from holocron.clock import stamp
-from holocron.errors import HolocronError, NotLeader, OutcomeUnknown
+from holocron.errors import HolocronError, NodeUnknown, NotLeader, OutcomeUnknown
 from holocron.layout import CONTROL, identity_key, member_key
 from holocron.records import Control, Heir, Identity, decode, encode
 from holocron.runtime.keeper import tidy
@@ -42,6 +42,8 @@ def step_down(reader: Reader, heir: Heir | None, by: str, timeout: float | None)
     if seen is None or seen.record.kind == "release":
         raise NotLeader(f"{reader.store.uri} has no leader that could hand over")
     head = seen.record
+    if heir is not None:
+        _check_heir(reader, heir)
     chain = Chain(reader.store, CONTROL, None, reader.uuid)
     deadline = reader.deadline(timeout)
     number = head.control
@@ -70,6 +72,15 @@ def step_down(reader: Reader, heir: Heir | None, by: str, timeout: float | None)
                 refuse(Trouble(error, denied), chain.key(number))
             case _:
                 refuse(outcome, chain.key(number))
+
+
+def _check_heir(reader: Reader, heir: Heir) -> None:
+    """The leader would give up its lease for whomever it is told, and nobody would come: so it is not told at all."""
+    beacon = reader.beacon(heir.node)
+    if beacon is None:
+        raise NodeUnknown(f"no node {heir.node} is in the cluster at {reader.store.uri}, so it cannot lead next")
+    if beacon.stopped or not beacon.standing or beacon.priority == 0:
+        raise HolocronError(f"{heir.node} has stopped or does not stand for election, so it cannot lead next")
 
 
 def gc(reader: Reader, settings: Settings) -> GcResult:

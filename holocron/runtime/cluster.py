@@ -187,6 +187,7 @@ class Cluster:
 
         Raises:
             NotLeader: nobody leads, so nobody can be asked; nothing was written.
+            NodeUnknown, HolocronError: `to` is no node of the cluster, or does not stand; nothing was written.
             OutcomeUnknown: it may have been written, now or later.
         """
         heir = None if to is None else Heir(node=check_node_id(to))

@@ -167,7 +167,26 @@ def test_step_down_that_nobody_follows_is_75(cluster: Pretender, run: Run) -> No
     assert (code, out, err) == (0, "asked alpha to hand over\n", "")
 
 
-@pytest.mark.parametrize("answer", [None, LeaderView(node="alpha", epoch=9, term=3, released=True)])
+def test_step_down_whose_leader_comes_back_is_75(cluster: Pretender, run: Run) -> None:
+    """Where nobody else took over, nothing was handed over, and nobody is told so."""
+    cluster.answers["leader"] = [
+        LeaderView(node="alpha", epoch=9, term=3),
+        LeaderView(node="alpha", epoch=11, term=11),
+    ]
+    cluster.answers["step_down"] = [1]
+    code, out, err = run("leader", "step-down")
+    assert (code, out) == (75, "")
+    assert "alpha stepped down and leads again" in err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        LeaderView(node="alpha", epoch=9, term=3, released=True),
+        LeaderView(node="alpha", epoch=9, term=3, expired=True),
+    ],
+)
 def test_step_down_without_a_leader_is_4(cluster: Pretender, run: Run, answer: LeaderView | None) -> None:
     """Nobody can be asked to hand over, and nothing is written."""
     cluster.answers["leader"] = [answer]

@@ -28,7 +28,7 @@ from holocron.layout import (
 from holocron.records import Control, Marker, State
 from holocron.runtime.keeper import tidy
 from holocron.settings import Settings
-from holocron.store.base import Delete, Found, Get
+from holocron.store.base import Found, Get
 from holocron.store.chain import Chain
 from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
@@ -153,22 +153,21 @@ Spoilt = Callable[[str, str], tuple[MemoryStore, str, bytes]]
 @pytest.fixture
 def spoilt() -> Iterator[Spoilt]:
     """Make the cluster with junk under a key: its store, the URI of that, and the bytes of the junk."""
-    made: list[MemoryStore] = []
+    made: list[str] = []
 
     def make(key: str, junk: str) -> tuple[MemoryStore, str, bytes]:
-        uri = f"memory://foreign-{next(_NAMES)}"
-        store = MemoryStore(uri.removeprefix("memory://"), "leader")
-        made.append(store)
+        name = f"foreign-{next(_NAMES)}"
+        store = MemoryStore(name, "leader")
+        made.append(name)
         body = JUNK[junk](WHOLE.get(key, WHOLE[numbered(EPOCHS, HEAD)]))
         for one, there in {**WHOLE, key: body}.items():
             put(store, one, there)
-        return store, uri, body
+        return store, f"memory://{name}", body
 
     yield make
     # A named store in memory lives as long as the process, and some junk is large.
-    for store in made:
-        for key in keys(store, ""):
-            store.perform(Delete(key), 1.0)
+    for name in made:
+        MemoryStore.forget(name)
 
 
 def _judged(told: tuple[int, str, str]) -> int:

@@ -242,6 +242,7 @@ def test_a_forgotten_node_cannot_go_on_under_its_identity(cluster: Cluster, stor
 
 def test_a_request_to_hand_over_takes_the_next_free_number(cluster: Cluster, store: MemoryStore) -> None:
     """After the last one that was dealt with, and after whoever asked first (rule 9)."""
+    node(store, "alpha")
     assert cluster.step_down(to="alpha", by="me") == 3
     assert cluster.step_down() == 4
     body = get(store, numbered(CONTROL, 3))
@@ -250,6 +251,16 @@ def test_a_request_to_hand_over_takes_the_next_free_number(cluster: Cluster, sto
     assert (control.number, control.term, control.heir, control.by) == (3, 5, Heir(node="alpha"), "me")
     with pytest.raises(SettingsError):
         cluster.step_down(to="Nobody!")
+
+
+def test_nobody_hands_over_to_a_node_that_could_not_lead(cluster: Cluster, store: MemoryStore) -> None:
+    """A leader must not give up its lease for a slip of the pen: an heir has to be there and to stand (rule 9)."""
+    node(store, "alpha", stopped=True)
+    with pytest.raises(NodeUnknown, match="no node nobody is in the cluster"):
+        cluster.step_down(to="nobody")
+    with pytest.raises(HolocronError, match="alpha has stopped or does not stand"):
+        cluster.step_down(to="alpha")
+    assert keys(store, CONTROL) == []
 
 
 def test_a_leader_that_released_cannot_hand_over(cluster: Cluster, store: MemoryStore) -> None:

@@ -87,6 +87,8 @@ def step_down(
         before = cluster.leader()
         if before is None or before.released:
             raise NotLeader(f"{config.location} has no leader that could hand over")
+        if before.expired:
+            raise NotLeader(f"no leader can hand over: by the store's own clock the lease of {before.node} is over")
         if before.node == to:
             show.say(f"{to} leads already")
             return
@@ -98,6 +100,8 @@ def step_down(
         after = _next_leader(cluster, before, began + within_s)
     if after is None:
         raise LeadTimeout(f"{before.node} was asked to hand over, and no other leader came within {wait}")
+    if after.node == before.node:
+        raise LeadTimeout(f"{before.node} stepped down and leads again: no other node took over")
     took = time.monotonic() - began
     show.say(f"{before.node} handed over to {after.node} in {took:.1f}s: epoch {after.epoch}, term {after.term}")
     if to is not None and after.node != to:
