@@ -11,7 +11,20 @@ import typer
 
 from holocron_cli.config import Config, gather
 
-__all__ = ["LOGS", "NODE", "WHERE", "For", "NodeId", "Output", "OutputAs", "Watch", "configured"]
+__all__ = [
+    "LOGS",
+    "NODE",
+    "WHERE",
+    "App",
+    "CheckpointEvery",
+    "For",
+    "NodeId",
+    "OnRoleChange",
+    "Output",
+    "OutputAs",
+    "Watch",
+    "configured",
+]
 
 P = ParamSpec("P")
 
@@ -42,6 +55,32 @@ class LogLevel(StrEnum):
 OutputAs = Annotated[Output, typer.Option("-o", "--output", help="How to write it.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on, and show it anew as it changes; Ctrl-C ends it.")]
 For = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Stop by itself after this long (30s, 5m).")]
+_HOSTING = "What runs on the node"
+App = Annotated[
+    str | None,
+    typer.Option(
+        "--app", metavar="MODULE:CLASS", rich_help_panel=_HOSTING, help="Host this stateful service on the node."
+    ),
+]
+CheckpointEvery = Annotated[
+    int,
+    typer.Option(
+        "--checkpoint-every",
+        metavar="N",
+        min=0,
+        rich_help_panel=_HOSTING,
+        help="Take a checkpoint of it every N commands; 0 for never.",
+    ),
+]
+OnRoleChange = Annotated[
+    str | None,
+    typer.Option(
+        "--on-role-change",
+        metavar="CMD",
+        rich_help_panel=_HOSTING,
+        help="Run this whenever the node begins or ceases to lead; HOLOCRON_ROLE says which.",
+    ),
+]
 NodeId = Annotated[str, typer.Argument(metavar="ID", help="The node's id.")]
 
 Group = dict[str, tuple[Any, Any]]

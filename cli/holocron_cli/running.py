@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 if TYPE_CHECKING:
     from holocron import Node
+    from holocron_cli.hosting import Fleet
 
 __all__ = ["run_node", "wait_for_signal"]
 
@@ -54,11 +55,17 @@ class _Signals:
                 signal.signal(number, handler)
 
 
-def run_node(start: Callable[[], Node], for_s: float | None, http: str | None = None) -> None:
+def run_node(
+    start: Callable[[], Node | Fleet],
+    for_s: float | None,
+    http: str | None = None,
+    on_role_change: str | None = None,
+) -> None:
     """Start a node, let it stand for election, and stay until a signal, `for_s` seconds, or the node's own end.
 
     Args:
         http: "HOST:PORT" to serve the node at from beginning to end, if anywhere.
+        on_role_change: a command to run at each change of the node's role.
 
     Raises:
         whatever the start raised, or what stopped the node if it stopped by itself (`Superseded`, say).
@@ -74,21 +81,25 @@ def run_node(start: Callable[[], Node], for_s: float | None, http: str | None = 
             # Leadership is not asked for before `campaign`, so a start that hangs holds nothing and may be left.
             word, value = _next(news, time.monotonic() + START_GRACE_S)
             if word == "started":
-                cast("Node", value).stop()
+                cast("Node | Fleet", value).stop()
             elif word == "time":
                 _leave()
             return
         if word == "failed":
             assert isinstance(value, BaseException)
             raise value
-        node = cast("Node", value)
-        show(node)
-        try:
+        node = cast("Node | Fleet", value)
+        with contextlib.ExitStack() as stack:
+            if on_role_change is not None or http is not None:
+                from holocron_cli.hosting import tell_role_changes
+
+                one = cast("Node", node)
+                show(one)
+                stack.enter_context(tell_role_changes(one, on_role_change))
+            stack.callback(node.stop)
             node.campaign()
             threading.Thread(target=_watch, args=(node, news), name="holocron-watch", daemon=True).start()
             word, _ = _next(news, until)
-        finally:
-            node.stop()
         if word == "stopped" and node.failure is not None:
             raise node.failure
 
@@ -114,14 +125,14 @@ def wait_for_signal(for_s: float | None = None) -> None:
         _next(news, None if for_s is None else time.monotonic() + for_s)
 
 
-def _start(start: Callable[[], Node], news: queue.SimpleQueue[Word]) -> None:
+def _start(start: Callable[[], Node | Fleet], news: queue.SimpleQueue[Word]) -> None:
     try:
         news.put(("started", start()))
     except BaseException as error:  # noqa: BLE001 - it is raised again, in the main thread
         news.put(("failed", error))
 
 
-def _watch(node: Node, news: queue.SimpleQueue[Word]) -> None:
+def _watch(node: Node | Fleet, news: queue.SimpleQueue[Word]) -> None:
     node.wait()
     news.put(("stopped", None))
 

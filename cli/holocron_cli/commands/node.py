@@ -8,12 +8,25 @@ import typer
 
 from holocron_cli.config import Config
 from holocron_cli.durations import seconds
-from holocron_cli.options import NODE, WHERE, For, NodeId, Output, OutputAs, Watch, configured
+from holocron_cli.options import (
+    NODE,
+    WHERE,
+    App,
+    CheckpointEvery,
+    For,
+    NodeId,
+    OnRoleChange,
+    Output,
+    OutputAs,
+    Watch,
+    configured,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from holocron import Node
+    from holocron_cli.hosting import Fleet
 
 app = typer.Typer(no_args_is_help=True, help="Start and resume nodes; see which there are.")
 
@@ -25,6 +38,12 @@ def start(
     node_id: Annotated[
         str | None, typer.Option("--node-id", metavar="ID", help="Start under this id (default: a fresh one).")
     ] = None,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=10_000, help="Start this many nodes in one process.")
+    ] = 1,
+    app: App = None,
+    checkpoint_every: CheckpointEvery = 1000,
+    on_role_change: OnRoleChange = None,
     for_: For = None,
 ) -> None:
     """Start a new node, stand for election, and stay until SIGTERM or Ctrl-C.
@@ -32,29 +51,48 @@ def start(
     The node's id is in the log event "Starting node" on stderr; resume the node by it, anywhere.
     """
     from holocron_cli.checks import check_node_id
+    from holocron_cli.hosting import Fleet, app_of, hosting
     from holocron_cli.running import run_node
 
     for_s = seconds("--for", for_)
     if node_id is not None:
         check_node_id(node_id)
+    made = None if app is None else app_of(app)
     location, options, settings = config.location, config.options(), config.settings()
+    described: dict[str, Any] = {
+        "name": config.name or "",
+        "address": config.address or "",
+        "labels": dict(config.labels or {}),
+        "priority": 1 if config.priority is None else config.priority,
+        "home": config.home,
+    }
+    if count > 1:
+        _alone(node_id, "--node-id")
+        _alone(on_role_change, "--on-role-change")
+        _alone(config.http, "--http")
 
-    def begin() -> Node:
-        from holocron import Node
+    def begin() -> Node | Fleet:
+        from holocron import Node, Runtime
 
-        return Node.start(
-            location,
-            node_id=node_id,
-            name=config.name or "",
-            address=config.address or "",
-            labels=dict(config.labels or {}),
-            priority=1 if config.priority is None else config.priority,
-            home=config.home,
-            settings=settings,
-            options=options,
-        )
+        if count == 1:
+            node = Node.start(location, node_id=node_id, settings=settings, options=options, **described)
+            return hosting(node, made, checkpoint_every)
+        runtime = Runtime(location, settings=settings, options=options)
+        try:
+            nodes = runtime.start_many(count, **described)
+            return Fleet(tuple(hosting(node, made, checkpoint_every) for node in nodes), runtime.stop)
+        except BaseException:
+            runtime.stop()
+            raise
 
-    run_node(begin, for_s, config.http)
+    run_node(begin, for_s, config.http, on_role_change)
+
+
+def _alone(given: str | None, flag: str) -> None:
+    from holocron.errors import SettingsError
+
+    if given is not None:
+        raise SettingsError(f"{flag} is for one node, and --count asks for several")
 
 
 @app.command()
@@ -72,6 +110,9 @@ def resume(
         bool,
         typer.Option("--trust-store-clock", help="Let the store's own clock say how long a lease has been over."),
     ] = False,
+    app: App = None,
+    checkpoint_every: CheckpointEvery = 1000,
+    on_role_change: OnRoleChange = None,
     for_: For = None,
 ) -> None:
     """Resume a node on this machine: same identity, last epoch, last topology, back in the election.
@@ -79,10 +120,12 @@ def resume(
     A node that is still running elsewhere is superseded, and stops.
     """
     from holocron_cli.checks import check_node_id
+    from holocron_cli.hosting import app_of, hosting
     from holocron_cli.running import run_node
 
     for_s = seconds("--for", for_)
     check_node_id(node_id)
+    made = None if app is None else app_of(app)
     # A node with its own home can be resumed from the home alone: its identity there names the cluster.
     location = config.home if config.store is None and config.home is not None else config.location
     options, settings = config.options(), config.settings(trust_store_clock=trust_store_clock)
@@ -90,7 +133,7 @@ def resume(
     def begin() -> Node:
         from holocron import Node
 
-        return Node.resume(
+        node = Node.resume(
             location,
             node_id,
             name=config.name,
@@ -102,8 +145,9 @@ def resume(
             options=options,
             assume_dead=assume_dead,
         )
+        return hosting(node, made, checkpoint_every)
 
-    run_node(begin, for_s, config.http)
+    run_node(begin, for_s, config.http, on_role_change)
 
 
 @app.command("list")

@@ -1,0 +1,152 @@
+"""What `node start` and `node resume` run on a node besides the election: an app, a command at each change of role."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import queue
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from holocron import events
+from holocron.errors import SettingsError
+
+if TYPE_CHECKING:
+    from holocron import Node
+
+__all__ = ["Fleet", "app_of", "hosting", "tell_role_changes"]
+
+# A journal that is replayed faster than this needs no progress bar.
+_BAR_AFTER = 1000
+
+
+def app_of(spec: str) -> Callable[[], Any]:
+    """What makes the service that `spec` ("package.module:Class") names; the current folder is looked in first."""
+    module_name, sign, name = spec.partition(":")
+    if not (sign and name.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
+        raise SettingsError(f"--app wants package.module:Class, not {spec[:80]!r}")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise SettingsError(
+                f"--app: there is no module {module_name} in {here} or among what is installed"
+            ) from None
+        raise SettingsError(f"--app: {module_name} needs {error.name}, which is not installed") from None
+    made = getattr(module, name, None)
+    if not callable(made):
+        raise SettingsError(f"--app: {module_name} has no class {name}")
+    if not callable(getattr(made, "apply", None)):
+        raise SettingsError(f"--app: {module_name}:{name} has no method apply(command), so it is no service")
+    return made  # type: ignore[no-any-return]  # whatever it is, it can be called
+
+
+def hosting(node: Node, made: Callable[[], Any] | None, checkpoint_every: int) -> Node:
+    """`node`, hosting what `made` makes, if anything; stopped if it cannot."""
+    if made is not None:
+        try:
+            _host(node, made, checkpoint_every)
+        except BaseException:
+            node.stop()
+            raise
+    return node
+
+
+def _host(node: Node, made: Callable[[], Any], checkpoint_every: int) -> None:
+    """Host a new service on `node`, and show how the replay goes where someone is watching."""
+    if not sys.stderr.isatty():
+        node.host(made(), checkpoint_every=checkpoint_every)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("applying again: {task.completed:,.0f} commands"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("replay", total=None, visible=False)
+
+        def show(position: int) -> None:
+            if position % 100 == 0:
+                progress.update(task, completed=position, visible=position >= _BAR_AFTER)
+
+        node.host(made(), checkpoint_every=checkpoint_every, progress=show)
+
+
+@contextlib.contextmanager
+def tell_role_changes(node: Node, command: str | None) -> Iterator[None]:
+    """Run `command` each time the node becomes leader or is leader no more, one run after another.
+
+    It never holds up the node: a run that takes long delays the next run and nothing else. It finds HOLOCRON_ROLE
+    ("leader" or "follower"), HOLOCRON_NODE_ID, HOLOCRON_TERM and HOLOCRON_REASON in its environment.
+    """
+    if command is None:
+        yield
+        return
+    words = shlex.split(command)
+    changes: queue.SimpleQueue[dict[str, str] | None] = queue.SimpleQueue()
+    term = ""
+
+    def told(event: events.Event) -> None:
+        nonlocal term
+        match event:
+            case events.Elected(lease=lease):
+                term = str(lease.term)
+                changes.put({"HOLOCRON_ROLE": "leader", "HOLOCRON_TERM": term, "HOLOCRON_REASON": ""})
+            case events.Deposed(reason=reason):
+                changes.put({"HOLOCRON_ROLE": "follower", "HOLOCRON_TERM": term, "HOLOCRON_REASON": reason.value})
+
+    def work() -> None:
+        while (change := changes.get()) is not None:
+            environment = {**os.environ, "HOLOCRON_NODE_ID": node.id, **change}
+            try:
+                code = subprocess.run(words, env=environment, check=False).returncode  # noqa: S603 - it is what was asked
+            except OSError as error:
+                sys.stderr.write(f"holocron: --on-role-change: {words[0]} cannot be run: {error.strerror}\n")
+                continue
+            if code:
+                sys.stderr.write(f"holocron: --on-role-change: {words[0]} ended with {code}\n")
+
+    worker = threading.Thread(target=work, name="holocron-role-change", daemon=True)
+    worker.start()
+    unsubscribe = node.subscribe(told)
+    try:
+        yield
+    finally:
+        # The node has stopped, and its last change was told.
+        unsubscribe()
+        changes.put(None)
+        worker.join()
+
+
+class Fleet:
+    """Many nodes of one process, begun and ended as one."""
+
+    def __init__(self, nodes: tuple[Node, ...], stop: Callable[[], None]) -> None:
+        self._nodes = nodes
+        self._stop = stop
+
+    def campaign(self) -> None:
+        """Have each of them stand for election."""
+        for node in self._nodes:
+            node.campaign()
+
+    def wait(self) -> None:
+        """Return when all of them have stopped."""
+        for node in self._nodes:
+            node.wait()
+
+    def stop(self) -> None:
+        """Stop them all."""
+        self._stop()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the first of them stopped by itself, if any did."""
+        return next((node.failure for node in self._nodes if node.failure is not None), None)
