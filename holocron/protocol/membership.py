@@ -24,6 +24,7 @@ __all__ = [
     "Roll",
     "Sighting",
     "beacon_read",
+    "beacon_spoilt",
     "form",
     "inherited",
     "padded",
@@ -47,7 +48,8 @@ class Sighting(msgspec.Struct, frozen=True):
     """What one leader knows of one beacon.
 
     `seen` is when the ETag last changed, on the leader's own clock; `fresh` says that this leader saw it change
-    at all (its first sight of a beacon may be of one that was left behind long ago). `beacon` is what it last read.
+    at all (its first sight of a beacon may be of one that was left behind long ago). `beacon` is what it last read;
+    `spoilt` says that what lies there now was read and is no beacon, so that a stranger's object is read only once.
     """
 
     etag: str
@@ -56,6 +58,7 @@ class Sighting(msgspec.Struct, frozen=True):
     fresh: bool = False
     beacon: Beacon | None = None
     status: Status = "alive"
+    spoilt: bool = False
 
 
 class Roll(msgspec.Struct, frozen=True):
@@ -101,7 +104,9 @@ def roll_call(roll: Roll, listed: Listing, now: Instant) -> tuple[Roll, tuple[st
         else:
             sighting = before
         sightings[node] = sighting
-        if sighting.beacon is None:
+        if sighting.spoilt:
+            wanting = False
+        elif sighting.beacon is None:
             wanting = sighting.fresh or node not in known
         else:
             wanting = revision_shown(size) != sighting.beacon.revision % _TURN
@@ -125,6 +130,14 @@ def beacon_read(roll: Roll, beacon: Beacon, now: Instant) -> Roll:
     elif any(member.node == beacon.node and member.incarnation > beacon.incarnation for member in roll.members):
         return roll
     return Roll({**roll.sightings, beacon.node: msgspec.structs.replace(sighting, beacon=beacon)}, roll.members)
+
+
+def beacon_spoilt(roll: Roll, node: str) -> Roll:
+    """The roll after what lies under the beacon's key of `node` was read and is no beacon."""
+    sighting = roll.sightings.get(node)
+    if sighting is None:
+        return roll
+    return Roll({**roll.sightings, node: msgspec.structs.replace(sighting, spoilt=True)}, roll.members)
 
 
 def form(roll: Roll, now: Instant, every_s: float) -> Roll:

@@ -10,14 +10,32 @@ from msgspec.structs import replace as changed
 from holocron.clock import Instant, stamp
 from holocron.errors import RecordUnreadable
 from holocron.layout import MEMBERS, identity_key, member_id, member_key
-from holocron.protocol.membership import Roll, beacon_read, form, padded, roll_call
+from holocron.protocol.membership import Roll, beacon_read, beacon_spoilt, form, padded, roll_call
 from holocron.records import Beacon, Identity, decode, encode
-from holocron.store.base import Absent, Deadline, Denied, Found, Get, List, Listed, Procedure, Store, Together, Unclear
+from holocron.store.base import (
+    Absent,
+    Deadline,
+    Denied,
+    Found,
+    Get,
+    List,
+    Listed,
+    Oversize,
+    Procedure,
+    Store,
+    Together,
+    Unclear,
+)
 from holocron.store.chain import Dishonest, Trouble
 from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
 from holocron.store.retry import asked
 
 __all__ = ["Beaten", "NewerFound", "Obstructed", "heartbeat", "look_at_members"]
+
+# How many beacons are read side by side: a crowd that is new must not keep a renewal waiting for a thread.
+_AT_ONCE = 8
+# The answer of a read that found what is no beacon.
+_SPOILT = object()
 
 
 class Beaten(msgspec.Struct, frozen=True):
@@ -127,24 +145,32 @@ def look_at_members(
             break
         last = answer.entries[-1].key
     roll, wanted = roll_call(roll, tuple(listed), now())
-    if wanted:
-        reply = yield Together(tuple(_beacon(store, node, cluster, deadline) for node in wanted))
-        for beacon in reply.results:
-            if isinstance(beacon, Beacon):
-                roll = beacon_read(roll, beacon, reply.now)
+    for start in range(0, len(wanted), _AT_ONCE):
+        if deadline.left_s(now()) <= 0:
+            # The next look goes on from here: whoever was read is not wanted any more.
+            break
+        some = wanted[start : start + _AT_ONCE]
+        reply = yield Together(tuple(_beacon(store, node, cluster, deadline) for node in some))
+        for node, result in zip(some, reply.results, strict=True):
+            if isinstance(result, Beacon):
+                roll = beacon_read(roll, result, reply.now)
+            elif result is _SPOILT:
+                roll = beacon_spoilt(roll, node)
     return form(roll, now(), every_s)
 
 
 def _beacon(store: Store, node: str, cluster: str, deadline: Deadline) -> Procedure[object]:
     key = member_key(node)
     answer = yield from asked(store, Get(key), deadline)
+    if isinstance(answer, Oversize):
+        return _SPOILT
     if not isinstance(answer, Found):
         return None
     try:
         return decode(Beacon, answer.body, key, cluster)
     except RecordUnreadable:
         # Someone we cannot read: it keeps its place in the listing and gets none in the view.
-        return None
+        return _SPOILT
 
 
 def first_beacon(identity: Identity, former: Beacon | None, home_uri: str, every_ms: int, wall_s: float) -> Beacon:
