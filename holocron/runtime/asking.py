@@ -114,7 +114,11 @@ class EpochChain:
         """Which epoch is the head, by a LIST; `known` is the one that was, and `asked` when the election asked."""
         deadline = errand_deadline(self._world, self._settings)
         while True:
-            found = yield from self.chain.head(known or self._hint, deadline)
+            start = known or self._hint
+            if start is not None and start < self.floor:
+                # It may be gone, or lie among what was written in vain: only the floor itself has to be there.
+                start = None
+            found = yield from self.chain.head(start, deadline)
             match found:
                 case NoHead(stray=stray):
                     broken = yield from self._lost_behind_gap(stray, deadline)
@@ -228,7 +232,8 @@ class EpochChain:
                     return ClaimLost(None)
                 seen = self._seen(draft.epoch, Reply(found, deadline.since, self._world.now()))
                 return ClaimLost(seen if isinstance(seen, Seen) else None)
-            case Orphan():
+            case Orphan(floor=floor):
+                self.floor = max(self.floor, floor)
                 return ClaimOrphaned()
             case Dishonest(error=error):
                 return StoreBroken(error)
