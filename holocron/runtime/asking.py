@@ -221,9 +221,10 @@ class EpochChain:
         match outcome:
             case Created(floor=floor):
                 self._reach.answered()
-                if floor < self.floor:
-                    return StoreBroken(f"{EPOCH_FLOOR} was {self.floor} and is {floor}: the store was rolled back")
-                self.floor = floor
+                # Not by `self.floor`: our own retention may have raised that since the floor was read here.
+                if floor < record.floor:
+                    return StoreBroken(f"{EPOCH_FLOOR} was {record.floor} and is {floor}: the store was rolled back")
+                self.floor = max(self.floor, floor)
                 self._remember(record)
                 return ClaimWon(Seen(record.epoch, record, record.nonce, self._world.now()))
             case Lost(found=found):

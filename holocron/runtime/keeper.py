@@ -50,6 +50,11 @@ def tidy(
     if isinstance(listed, Trouble):
         return listed
     entries = [(chain.number(entry.key), entry.modified_s) for entry in listed[0]]
+    there = {number for number, _ in entries}
+    missing = next((number for number in range(floor, head + 1) if number not in there), None)
+    if missing is not None:
+        # A leader renews without looking back, so this is where it finds out that its chain was cut behind it (I7).
+        return (yield from _gone(chain, missing, deadline)) or nothing
     # How much older than the newest object of the chain, both by the server's one clock: never more than the true age.
     newest_s = max((modified_s for _, modified_s in entries if modified_s is not None), default=0.0)
     ages = tuple(
@@ -95,13 +100,18 @@ def _pasts(
             case Trouble():
                 return reading
             case Absent():
-                read = yield from chain.floor(deadline)
-                if not isinstance(read, FloorRead):
-                    return read
-                if read.floor <= number:
-                    return Dishonest(f"{chain.key(number)} is gone, and the floor is {read.floor}: not by retention")
-                return None
+                return (yield from _gone(chain, number, deadline))
     return tuple(pasts)
+
+
+def _gone(chain: Chain, number: int, deadline: Deadline) -> Procedure[Trouble | Dishonest | None]:
+    """Why epoch `number` is not there: None where someone else trims, and is ahead of us."""
+    read = yield from chain.floor(deadline)
+    if not isinstance(read, FloorRead):
+        return read
+    if read.floor <= number:
+        return Dishonest(f"{chain.key(number)} is gone, and the floor is {read.floor}: not by retention")
+    return None
 
 
 def _archive(

@@ -129,12 +129,12 @@ def test_a_foreign_file_in_the_way_stops_retention(store: MemoryStore) -> None:
     assert len(keys(store, EPOCHS)) == 20
 
 
-def test_above_a_hole_that_the_floor_does_not_explain_nothing_goes(store: MemoryStore) -> None:
-    """Where an epoch is missing that retention did not take, nothing more is taken out (rule 12)."""
-    store.perform(Delete(numbered(EPOCHS, 1)), 1.0)
+def test_a_hole_that_the_floor_does_not_explain_is_told_and_nothing_goes(store: MemoryStore) -> None:
+    """Where an epoch is gone that retention did not take, the chain was cut, and nothing more goes (rules 12, 13)."""
+    store.perform(Delete(numbered(EPOCHS, 7)), 1.0)
     result = swept(store)
-    assert isinstance(result, GcResult)
-    assert result.removed == 0
+    assert isinstance(result, Dishonest)
+    assert "0000000000000007" in result.error
     assert len(keys(store, EPOCHS)) == 19
 
 
