@@ -9,25 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from holocron.layout import EPOCHS, number_of
+from holocron.layout import EPOCHS, MEMBERS, number_of
 from holocron.protocol.messages import (
     HeadChanged,
     NoteReleased,
     NoteTenureBegan,
     NoteTenureRenewed,
-    Reason,
     SettlePublish,
     Tenure,
 )
 from holocron.runtime.notices import Notice
-from holocron.store.base import Delete, Found, Get
-from holocron.testing.simulation.chronicle import Applied, Sealed
+from holocron.store.base import Delete, Found, Get, Put, Written
+from holocron.testing.simulation.chronicle import Applied, Sealed, incarnation_in
 
 if TYPE_CHECKING:
     from holocron.testing.simulation.process import Process
     from holocron.testing.simulation.run import Life
 
-__all__ = ["Check", "every_check"]
+__all__ = ["Check", "Complaints", "every_invariant"]
 
 Complaints = Iterator[str]
 
@@ -98,7 +97,7 @@ class Fencing(Check):
 
 
 class UniqueWin(Check):
-    """I3: of each epoch, at most one process is told that it won, and it is the one whose bytes are history."""
+    """I3: of each epoch, at most one process is told that it won, and its bytes are history for ever."""
 
     name = "I3"
 
@@ -117,6 +116,11 @@ class UniqueWin(Check):
             whose = "nobody's" if sealed is None else "not readable" if sealed.record is None else "another's"
             yield f"{process.name} was told that it won epoch {won}, which is {whose}"
 
+    def applied(self, applied: Applied, sealed: Sealed | None) -> Complaints:
+        match applied.request, applied.answer:
+            case Put(key=key, match=match), Written() if match is not None and number_of(EPOCHS, key) is not None:
+                yield f"{key} was written over"
+
 
 class Floor(Check):
     """I4: the floor only rises, what is deleted lies below it, and the head is never deleted."""
@@ -127,6 +131,9 @@ class Floor(Check):
         floors = self.chronicle.floors
         if len(floors) > 1 and floors[-1] < floors[-2]:
             yield f"the floor fell from {floors[-2]} to {floors[-1]}"
+            floors.pop()
+        if floors[-1] > max(1, self.chronicle.newest):
+            yield f"the floor rose to {floors[-1]}, and the head is {self.chronicle.newest}"
             floors.pop()
         if isinstance(applied.request, Delete) and applied.process is not None:
             number = number_of(EPOCHS, applied.request.key)
@@ -240,15 +247,26 @@ class NoHaste(Check):
 
 
 class Incarnations(Check):
-    """I9: incarnations of a node rise by one, and each belongs to one process."""
+    """I9: incarnations of a node rise by one, each belongs to one process, and none writes over a later one's."""
 
     name = "I9"
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(life)
+        # The incarnation that each beacon and each memory was written by last.
+        self._told: dict[str, int] = {}
 
     def applied(self, applied: Applied, sealed: Sealed | None) -> Complaints:
         for node, incarnations in self.chronicle.incarnations.items():
             if len(incarnations) > 1 and incarnations[-1] != incarnations[-2] + 1:
                 yield f"node {node} went from incarnation {incarnations[-2]} to {incarnations[-1]}"
                 incarnations.pop()
+        match applied.request, applied.answer:
+            case Put(key=key, body=body), Written() if key.startswith(MEMBERS) or key.endswith("/state.json"):
+                incarnation = incarnation_in(body)
+                if incarnation < self._told.get(key, 0):
+                    yield f"{key} went from incarnation {self._told[key]} to {incarnation}"
+                self._told[key] = incarnation
 
     def ended(self) -> Complaints:
         seen: dict[tuple[str, int], str] = {}
@@ -300,27 +318,10 @@ class Untouched(Check):
                 yield f"{key} was put there by a stranger and is not as it was"
 
 
-class Reasons(Check):
-    """Rule 13: leadership ends for a reason, once for each beginning."""
-
-    name = "rule 13"
-
-    def noticed(self, process: Process, notice: Notice) -> Complaints:
-        from holocron.protocol.messages import NoteTenureEnded
-
-        match notice:
-            case NoteTenureBegan():
-                if process.leading:
-                    yield f"{process.name} began a tenure while it had one"
-            case NoteTenureEnded(reason=reason):
-                if not process.leading or not isinstance(reason, Reason):
-                    yield f"{process.name} ended a tenure that it did not have ({reason})"
-
-
-def every_check(life: Life) -> list[Check]:
-    """One of each."""
+def every_invariant(life: Life) -> list[Check]:
+    """One of each check here."""
     kinds: list[type[Check]] = [
         Exclusion, Fencing, UniqueWin, Floor, WholeChain, Terms, NoWayBack, NoHaste, Incarnations, HonestFailures,
-        Untouched, Reasons,
+        Untouched,
     ]  # fmt: skip
     return [kind(life) for kind in kinds]

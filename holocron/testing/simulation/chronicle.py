@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from holocron.clock import Instant
 from holocron.errors import RecordUnreadable
-from holocron.layout import EPOCH_FLOOR, EPOCHS, NODES, number_of
-from holocron.records import Epoch, Floor, Identity, decode
-from holocron.store.base import Answer, Delete, Deleted, Put, Request, Written
+from holocron.layout import CONTROL, EPOCH_FLOOR, EPOCHS, HISTORY, NODES, number_of
+from holocron.records import Control, Epoch, Floor, History, Identity, Past, Record, decode
+from holocron.store.base import Answer, Delete, Deleted, List, Listed, Put, Request, Written
 
 if TYPE_CHECKING:
     from holocron.testing.simulation.process import Process
 
-__all__ = ["Applied", "Chronicle", "Sealed"]
+__all__ = ["Applied", "Chronicle", "Sealed", "incarnation_in"]
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -55,29 +56,40 @@ class Chronicle:
     def __init__(self) -> None:
         self.cluster: str | None = None
         self.sealed: dict[int, Sealed] = {}
+        self._newest = 0
         # Epoch numbers that were created again after they had been deleted.
         self.orphans: list[int] = []
         self.floor = 1
         self.floors: list[int] = [1]
         self.deleted: set[int] = set()
         self.incarnations: dict[str, list[int]] = {}
-        self.requests = 0
+        # What retention put into the history, by epoch.
+        self.history: dict[int, Past] = {}
+        # The terms that operators asked to end.
+        self.controls: set[int] = set()
+        # By process: each head that a LIST of its showed, and what its clocks said as it sent the last such LIST.
+        self.looks: dict[str, dict[int, Instant]] = {}
+        # How many requests reached the store, by process, verb and what it was about.
+        self.requests: Counter[tuple[str, str, str]] = Counter()
         # Whether the store has betrayed everyone: from then on this history is not what the store holds.
         self.betrayed_s: float | None = None
 
     @property
     def head(self) -> int:
         """The end of the unbroken run; epochs that vandals put behind a gap are none."""
-        number = max(self.floor, 1)
-        if number not in self.sealed:
-            return 0
-        while number + 1 in self.sealed:
-            number += 1
-        return number
+        return self.newest if self.floor <= self.newest else 0
+
+    @property
+    def newest(self) -> int:
+        """The last of all the epochs that ever followed one upon the other, wherever the floor is."""
+        while self._newest + 1 in self.sealed:
+            self._newest += 1
+        return self._newest
 
     def record(self, applied: Applied, readings: dict[str, Instant]) -> Sealed | None:
         """Take in what was applied; the epoch that it sealed, if it did."""
-        self.requests += 1
+        if applied.process is not None:
+            self._count(applied.process, applied.request)
         match applied.request, applied.answer:
             case Put(key=key, body=body, match=match), Written():
                 if key == EPOCH_FLOOR:
@@ -89,13 +101,40 @@ class Chronicle:
                     identity = _decoded(Identity, body, key)
                     if isinstance(identity, Identity):
                         self.incarnations.setdefault(identity.node, []).append(identity.incarnation)
+                elif key.startswith(HISTORY):
+                    history = _decoded(History, body, key, self.cluster)
+                    if isinstance(history, History):
+                        self.history.update((past.epoch, past) for past in history.epochs)
+                elif key.startswith(CONTROL):
+                    control = _decoded(Control, body, key, self.cluster)
+                    if isinstance(control, Control):
+                        self.controls.add(control.term)
                 elif match is None and (number := number_of(EPOCHS, key)) is not None:
                     return self._seal(number, key, body, applied, readings)
+            case List(prefix=prefix), Listed() if prefix == EPOCHS and applied.process and applied.sent:
+                looks = self.looks.setdefault(applied.process.name, {})
+                # One that was sent earlier may arrive later.
+                looks[self.head] = max(looks.get(self.head, applied.sent), applied.sent, key=lambda sent: sent.boot_s)
             case Delete(key=key), Deleted():
                 number = number_of(EPOCHS, key)
                 if number is not None and number in self.sealed:
                     self.deleted.add(number)
         return None
+
+    def orphan(self, applied: Applied) -> Epoch | None:
+        """The record that `applied` put where another epoch had been sealed and deleted, if it did."""
+        match applied.request, applied.answer:
+            case Put(key=key, body=body, match=None), Written() if (number := number_of(EPOCHS, key)) is not None:
+                sealed = self.sealed.get(number)
+                # A request that was delivered twice may bring an epoch back as it was, by nobody's doing.
+                if sealed is not None and sealed.body != body:
+                    record = _decoded(Epoch, body, key, self.cluster)
+                    return record if isinstance(record, Epoch) else None
+        return None
+
+    def _count(self, process: Process, request: Request) -> None:
+        about = request.prefix if isinstance(request, List) else request.key.partition("/")[0]
+        self.requests[process.name, type(request).__name__.upper(), about.rstrip("/")] += 1
 
     def _seal(
         self, number: int, key: str, body: bytes, applied: Applied, readings: dict[str, Instant]
@@ -119,7 +158,19 @@ class Chronicle:
         return sealed
 
 
-def _decoded(kind: type[Epoch | Floor | Identity], body: bytes, key: str, cluster: str | None = None) -> object:
+class _Written(msgspec.Struct, frozen=True):
+    incarnation: int
+
+
+def incarnation_in(body: bytes) -> int:
+    """The incarnation that wrote `body`, a record that names it; 0 for a stranger's."""
+    try:
+        return msgspec.json.decode(body, type=_Written).incarnation
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+
+
+def _decoded(kind: type[Record], body: bytes, key: str, cluster: str | None = None) -> object:
     try:
         return decode(kind, body, key, cluster)
     except RecordUnreadable:

@@ -32,6 +32,7 @@ _OF_REQUESTS: dict[str, float] = {
 # Of the world: each is how often it comes about in a lease's time, at its worst.
 _OF_WORLD: dict[str, float] = {
     "crash": 0.10,
+    "leave": 0.05,
     "pause": 0.12,
     "suspend": 0.08,
     "snapshot": 0.08,

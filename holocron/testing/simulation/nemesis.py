@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from holocron.layout import EPOCHS, MEMBERS, number_of, numbered
-from holocron.records import Control, Heir, encode
+from holocron.records import Control, Epoch, Heir, Leader, encode
 from holocron.store.base import Delete, Found, Get, List, Listed, Put, Written
 from holocron.testing.simulation.chronicle import Applied
 
@@ -24,7 +24,6 @@ _STRANGE = (
     b"[" * 5000,
     b'{"format": 1}',
     b'{"format": 2, "made_by": "a newer Holocron"}',
-    b'{"format": 1, "cluster": "another", "nonce": "x", "epoch": NaN}',
     b"x" * 100_000,
 )
 
@@ -40,6 +39,7 @@ class Nemesis:
         self._waking: dict[str, Callable[[], None]] = {}
         self._harms: dict[str, Callable[[], None]] = {
             "crash": self._crash,
+            "leave": self._leave,
             "pause": lambda: self._halt("pause"),
             "suspend": lambda: self._halt("suspend"),
             "snapshot": lambda: self._halt("snapshot"),
@@ -140,6 +140,12 @@ class Nemesis:
         victim = self._victim()
         if victim is not None:
             victim.kill("SIGKILL")
+
+    def _leave(self) -> None:
+        """Someone shuts a process down in good order."""
+        victim = self._victim()
+        if victim is not None:
+            victim.enter(victim.leave)
 
     def _halt(self, kind: str) -> None:
         victim = self._victim()
@@ -259,9 +265,33 @@ class Nemesis:
         if self._life.chronicle.head == 0 and number_of(EPOCHS, key) is not None:
             # A numbered object under a prefix that is no cluster yet keeps it from ever being founded, and rightly so.
             return
-        body = self._random.choice(_STRANGE)
+        body = self._random.choice([*_STRANGE, self._neighbours(key)])
         if self._put(key, body):
             self._life.strange[key] = body
+
+    def _neighbours(self, key: str) -> bytes:
+        """What another cluster, told to use the same prefix, would put where an epoch belongs."""
+        number = number_of(EPOCHS, key) or 1
+        before = self._life.chronicle.sealed.get(number - 1)
+        epoch = Epoch(
+            cluster="another",
+            nonce=f"{self._random.getrandbits(64):016x}",
+            epoch=number,
+            term=number,
+            kind="lease",
+            cause="expired",
+            leader=Leader(node="neighbour", incarnation=1, session="theirs"),
+            previous=before.mark if before is not None else "",
+            ttl_ms=1000,
+            renew_ms=300,
+            floor=1,
+            control=0,
+            heir=None,
+            published=None,
+            topology=(),
+            written="",
+        )
+        return encode(epoch)
 
     def _put(self, key: str, body: bytes) -> bool:
         request = Put(key, body)

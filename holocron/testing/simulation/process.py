@@ -229,8 +229,8 @@ class Process:
             assume_dead=self.assume_dead,
         )  # fmt: skip
         self.engine.start()
-        if self.priority > 0:
-            self.engine.feed(StandingChanged(True))
+        # Whoever has priority 0 stands in vain (rule 8).
+        self.engine.feed(StandingChanged(True))
         if self._life.journaling:
             Scribe(self._life, self, self.incarnation).begin()
         self._tick()
@@ -249,20 +249,26 @@ class Process:
             engine.feed(AskedToPublish(Publishing(self._ticket, value)))
 
     def release(self, heir: str | None) -> None:
-        """The application hands over: belief ends first, as in `Node`."""
-        if self.engine is not None and self.lease is not None and self.lease.valid:
-            self.lease.end(Reason.RELEASED)
-            self.engine.release(heir)
+        """The application hands over: it ends its belief and drains its work, or leaves all that to the engine."""
+        engine, lease = self.engine, self.lease
+        if engine is None or lease is None or not lease.valid:
+            return
+        if self._random.random() < 0.5:
+            engine.release(heir)
+            return
+        lease.end(Reason.RELEASED)
+        self.call_later(self._random.uniform(0.0, self.settings.ttl_s), lambda: engine.release(heir))
 
     def leave(self) -> None:
-        """The process shuts down in good order."""
+        """The process shuts down in good order: it hands over, and has a lease's time for that."""
         engine = self.engine
         if engine is None:
             self.kill("it is told to stop")
             return
+        self._life.say(self.name, "is told to stop")
         self.release(None)
         engine.feed(StandingChanged(False))
-        engine.close(lambda: self.kill("it has said goodbye"))
+        self.call_later(self.settings.ttl_s, lambda: engine.close(lambda: self.kill("it has said goodbye")))
 
     # --- what the engine tells --------------------------------------------------------------------------------------
 
@@ -275,8 +281,9 @@ class Process:
                 self.leading, self._tenure = True, tenure
                 self.lease = Lease(tenure, self.clock, self.node, self._lapsed)
             case NoteTenureRenewed(tenure=tenure):
-                if self.lease is not None and self.lease.extend(tenure):
-                    self._tenure = tenure
+                self._tenure = tenure
+                if self.lease is not None:
+                    self.lease.extend(tenure)
             case NoteTenureEnded(reason=reason):
                 self.leading = False
                 if self.lease is not None:

@@ -22,7 +22,7 @@ from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreL
 from holocron.settings import Settings
 from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, Request, Store, Written
 from holocron.store.memory import MemoryStore
-from holocron.testing.simulation.checks import Check, every_check
+from holocron.testing.simulation.checks import Check, every_invariant
 from holocron.testing.simulation.chronicle import Applied, Chronicle
 from holocron.testing.simulation.misfortune import Misfortune, Regime, draw
 from holocron.testing.simulation.nemesis import Nemesis
@@ -31,6 +31,7 @@ from holocron.testing.simulation.process import Process
 from holocron.testing.simulation.reader import Reader
 from holocron.testing.simulation.register import Operation, linearizable
 from holocron.testing.simulation.report import Diary, Report, Violation
+from holocron.testing.simulation.rules import every_rule
 from holocron.testing.simulation.scribe import Books
 from holocron.testing.simulation.timeline import ProcessClock, Timeline
 
@@ -70,11 +71,14 @@ class Life:
         self._priorities: dict[str, int] = {}
         self._operations: list[Operation] = []
         self._publishes: dict[tuple[str, int], float] = {}
-        self._checks = every_check(self)
+        self._checks = [*every_invariant(self), *every_rule(self)]
         self.ttl_s = self.random.uniform(1.0, 2.0) if regime == "tight" else self.random.uniform(2.0, 12.0)
         self.ttl_max_s = self.ttl_s * 2
         # Retention from as usual to as greedy as can be.
         self._keep = self.random.choice([2, 2, 3, 8, 64])
+        if self.misfortune.betrayal:
+            # A leader that its heartbeats told nothing finds out with its next retention: let that come in time.
+            self._keep = min(self._keep, 8)
         self._batch = self.random.choice([1, 1, 2, 8])
         self.nodes = [f"node{number}" for number in range(1, self.random.randint(2, 5) + 1)]
         # Every other life keeps journals too: they make it busier, and the election is to be seen without them as well.
@@ -109,7 +113,7 @@ class Life:
         if node not in self._homes:
             own = self.random.random() < 0.2
             self._homes[node] = self.store.rooted(f"homes/{node}") if own else self.store
-            self._priorities[node] = self.random.choice([1, 1, 1, 2, 5]) if node != self.nodes[0] else 1
+            self._priorities[node] = self.random.choice([0, 1, 1, 2, 5]) if node != self.nodes[0] else 1
         clock = ProcessClock(self.timeline, self._rate(), self.random.uniform(0, 2e9))
         process = Process(
             self, node, len(self.processes) + 1, clock, settings, self._homes[node],
