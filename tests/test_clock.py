@@ -104,6 +104,19 @@ def test_holder_counts_at_least_what_the_waiter_counts(life: list[tuple[str, flo
     assert holder_s >= waiter_s - ROUNDING_S
 
 
+def test_each_side_takes_the_reading_that_is_safe_for_it() -> None:
+    """Of what the clocks say, the holder believes the most and the waiter the least (rule 4)."""
+    since = Instant(10.0, 20.0, 30.0)
+    for boot_s, mono_s, wall_s, holder_s, waiter_s in (
+        (5.0, 3.0, 1.0, 5.0, 3.0),
+        (3.0, 5.0, 1.0, 3.0, 3.0),
+        (1.0, 1.0, 9.0, 9.0, 1.0),
+        (1.0, 1.0, -9.0, 1.0, 1.0),
+    ):
+        now = Instant(10.0 + boot_s, 20.0 + mono_s, 30.0 + wall_s)
+        assert (elapsed_holder_s(since, now), elapsed_waiter_s(since, now)) == (holder_s, waiter_s)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="BOOTTIME is Linux's name for it")
 def test_system_clock_reads_the_clock_that_runs_through_a_suspend() -> None:
     """BOOTTIME on Linux, for MONOTONIC stands still while the machine sleeps (design section 11)."""

@@ -89,6 +89,32 @@ def test_what_is_not_the_one_key_of_a_number_is_foreign(number: int, where: int,
     assert found is None or numbered(EPOCHS, found) == other
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "epochs/000000000000001.json",
+        "epochs/00000000000000001.json",
+        "epochs/0000000000000001",
+        "epochs/0000000000000001.JSON",
+        "epochs/0000000000000001.json\n",
+        "epochs/0000000000000001\n.json",
+        "epochs/0000000000000001.json.json",
+        "epochs/000000000000000\u0661.json",
+        "epochs/+000000000000001.json",
+        "epochs/000000000000_001.json",
+        "epochs/ 000000000000001.json",
+        "epochs/a/0000000000000001.json",
+        "/epochs/0000000000000001.json",
+        "0000000000000001.json",
+        "epochs/.json",
+        "epochs/",
+    ],
+)
+def test_near_misses_have_no_number(key: str) -> None:
+    """What `int` would take, or a person would, is foreign (I12)."""
+    assert number_of(EPOCHS, key) is None
+
+
 @given(key=st.text(max_size=60))
 def test_any_text_is_a_key_of_ours_or_foreign(key: str) -> None:
     """Reading a key never raises, whatever a stranger called an object (I12)."""

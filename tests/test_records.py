@@ -223,6 +223,26 @@ def test_odd_bytes_are_refused(body: bytes) -> None:
     refused(Floor, body)
 
 
+@pytest.mark.parametrize("node", ["a\n", "A", "", "-a", "a" * 64, "a/b", "\u0661"])
+def test_a_name_that_no_node_can_have_is_refused(node: str) -> None:
+    """Also under the key that such a node would have: a trailing newline is no part of a name (design section 11)."""
+    state = State(
+        cluster="c",
+        nonce="n",
+        node=node,
+        incarnation=1,
+        epoch=0,
+        term=0,
+        role="",
+        leader=None,
+        topology=(),
+        topology_epoch=0,
+        written="",
+    )
+    with pytest.raises(RecordUnreadable, match="not a state record"):
+        decode(State, encode(state), f"nodes/{node}/state.json")
+
+
 def test_a_cluster_that_would_break_a_log_line_does_not() -> None:
     """The line names a stranger's cluster without letting it write to the terminal."""
     body = encode(msgspec.structs.replace(PLAIN, cluster="a\nb\x1b[2J"))

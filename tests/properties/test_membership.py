@@ -52,13 +52,15 @@ class Party:
         self.beacons: dict[str, Beacon] = {}
         # Every beacon that was ever there: a read may bring back one that has been replaced meanwhile.
         self.past: dict[str, list[Beacon]] = {node: [] for node in nodes}
-        self.writes = 0
-        rows = tuple(
-            Member(node=node, incarnation=1, status=chance.choice(STATUSES), rank=rank + 1)
-            for rank, node in enumerate(nodes)
-            if chance.random() < 0.3
-        )
-        self.roll = inherited(rows)
+        rows: list[Member] = []
+        for rank, node in enumerate(nodes):
+            if chance.random() < 0.5:
+                # Known to the last leader, as some incarnation whose former selves left beacons too.
+                lives = chance.randint(1, 3)
+                self.past[node] = [beacon(node, life, life, life) for life in range(1, lives + 1)]
+                self.beacons[node] = self.past[node][-1]
+                rows.append(Member(node=node, incarnation=lives, status=chance.choice(STATUSES), rank=rank + 1))
+        self.roll = inherited(tuple(rows))
 
     def live(self) -> None:
         """Some time passes, and some nodes do something."""
@@ -80,7 +82,6 @@ class Party:
         if there.stopped:
             # Nothing but a new incarnation comes after a goodbye.
             what = "resumes"
-        self.writes += 1
         one = beacon(
             node,
             incarnation + (what == "resumes"),
@@ -116,8 +117,8 @@ seeds = given(seed=st.integers(0, 2**64 - 1), looks=st.integers(1, 60))
 def test_membership_never_unlearns(seed: int, looks: int) -> None:
     """While a beacon is there, neither incarnation nor revision goes back; ranks stay, and no two nodes share one."""
     party = Party(Random(seed))
-    known: dict[str, tuple[int, int]] = {}
-    ranks: dict[str, int] = {}
+    known = {row.node: (row.incarnation, 0) for row in party.roll.members}
+    ranks = {row.node: row.rank for row in party.roll.members}
     for _ in range(looks):
         party.live()
         before = party.roll
