@@ -27,6 +27,8 @@ _T = TypeVar("_T")
 
 # The longest that the scheduler sleeps on: what is due is read off the clock, and that may have been moved meanwhile.
 _NAP_S = 1.0
+# The shortest delay that is one: less than this, added to a clock's reading, may be no later at all.
+_GRAIN_S = 1e-9
 
 
 class Loop:
@@ -86,8 +88,9 @@ class Loop:
             self.post(lambda: done(Unclear("this process is shutting down", sent=False)))
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
+        delay_s = max(_GRAIN_S, delay_s) if delay_s > 0 else 0.0
         with self._ready:
-            heapq.heappush(self._heap, (self.now().mono_s + max(0.0, delay_s), next(self._order), call))
+            heapq.heappush(self._heap, (self.now().mono_s + delay_s, next(self._order), call))
             self._ready.notify()
 
     def post(self, call: Callable[[], None]) -> None:

@@ -23,6 +23,9 @@ def wait_for(
     clock: Clock, condition: threading.Condition, ready: Callable[[], bool], timeout_s: float | None = None
 ) -> bool:
     """Wait, `condition` held, until `ready()` or until `timeout_s` has passed; whether it is ready."""
+    if timeout_s is not None:
+        # What the standard library can wait for: some centuries, and less than `math.inf`.
+        timeout_s = min(timeout_s, threading.TIMEOUT_MAX)
     if isinstance(clock, PacedClock):
         return clock.wait_for(condition, ready, timeout_s)
     return condition.wait_for(ready, timeout_s)
@@ -53,11 +56,43 @@ def start(clock: Clock, work: Callable[[], None], name: str, *, daemon: bool = T
 
 
 class Signal(threading.Event):
-    """An event whose `wait` is by the clock of the process."""
+    """An event whose `wait` is by the clock of the process, and which calls whoever does not want to wait."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
+        # Each is put in and taken out in one step of the interpreter, so that nobody waits on a lock here.
+        self._calls: dict[object, Callable[[], None]] = {}
+
+    def set(self) -> None:
+        """Set it, and call whoever asked for that."""
+        super().set()
+        self._call()
+
+    def then(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called once it is set, on the thread that sets it, or here and now if it is set already; call the
+        result to have it forgotten.
+
+        `call` must neither wait nor raise.
+        """
+        ticket = object()
+        self._calls[ticket] = call
+        if self.is_set():
+            self._call()
+
+        def forget() -> None:
+            self._calls.pop(ticket, None)
+
+        return forget
+
+    def _call(self) -> None:
+        while self._calls:
+            try:
+                _, call = self._calls.popitem()
+            except KeyError:
+                # Another thread was first to take the last one.
+                return
+            call()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, or until `timeout` seconds have passed; whether it is set."""
