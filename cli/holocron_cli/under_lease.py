@@ -98,9 +98,11 @@ class _Command:
             self.signal(signal.SIGTERM)
 
     @property
-    def asked(self) -> bool:
-        """Whether the command was asked to end because of its lease."""
-        return self._asked_s is not None
+    def lost(self) -> bool:
+        """Whether the command has ended because of its lease: asked to by this process, or, where this process was
+        frozen and could not ask any more, by the guardian.
+        """
+        return self._asked_s is not None or self.lease.remaining_s <= self._ttl_s * _TERM_AT
 
     def signal(self, number: int) -> None:
         """Send `number` to the command and all that it has started."""
@@ -203,7 +205,7 @@ def _one_tenure(
             elif word == "failed":
                 raise cast("BaseException", value)
             elif word == "exited" and command is not None and value is command:
-                lost = command.asked or not command.lease.valid
+                lost = command.lost
                 code = command.end()
                 command = None
                 return None if lost and not ending else code
