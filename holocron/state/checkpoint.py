@@ -69,26 +69,27 @@ def take(
     return Trouble(f"{key} was written and is not there")
 
 
-def newest(checkpoints: Chain, author: Author, deadline: Deadline) -> Procedure[Newest | Spoilt | Trouble]:
+def newest(checkpoints: Chain, author: Author, deadline: Deadline) -> Procedure[Newest | Trouble]:
     """The newest checkpoint that can be read."""
-    listed = yield from checkpoints.entries(0, deadline)
-    if isinstance(listed, Trouble):
-        return listed
-    damaged: list[str] = []
-    for entry in reversed(listed[0]):
-        number = checkpoints.number(entry.key)
-        assert number is not None
-        found = yield from _read(checkpoints, author, number, deadline)
-        match found:
-            case Checkpoint():
+    while True:
+        listed = yield from checkpoints.entries(0, deadline)
+        if isinstance(listed, Trouble):
+            return listed
+        damaged: list[str] = []
+        for entry in reversed(listed[0]):
+            number = checkpoints.number(entry.key)
+            assert number is not None
+            found = yield from _read(checkpoints, author, number, deadline)
+            if isinstance(found, Checkpoint):
                 return Newest(found, tuple(damaged))
-            case Trouble():
+            if isinstance(found, Trouble):
                 return found
-            case Spoilt(error=error):
-                damaged.append(error)
-            case Absent():
-                continue
-    return Newest(None, tuple(damaged))
+            if isinstance(found, Absent):
+                # It was let go, and so there are newer ones than were listed.
+                break
+            damaged.append(found.error)
+        else:
+            return Newest(None, tuple(damaged))
 
 
 def prune(

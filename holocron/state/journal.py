@@ -14,8 +14,20 @@ from holocron.errors import RecordUnreadable
 from holocron.layout import journal_floor_key, journal_prefix
 from holocron.records import Floor, encode
 from holocron.state.slots import Slot, pack, unpack
-from holocron.state.writer import Batch
-from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Store, Together, Unclear
+from holocron.state.writer import WINDOW, Batch
+from holocron.store.base import (
+    Absent,
+    Answer,
+    Deadline,
+    Denied,
+    Found,
+    Oversize,
+    Procedure,
+    Reply,
+    Store,
+    Together,
+    Unclear,
+)
 from holocron.store.chain import (
     Chain,
     Created,
@@ -94,11 +106,20 @@ def raise_fence(
         listed = yield from chain.entries(found.floor - 1, deadline)
         if isinstance(listed, Trouble):
             return listed
+        numbers = [number for entry in listed[0] if (number := chain.number(entry.key)) is not None]
         free = found.floor
-        for entry in listed[0]:
-            if chain.number(entry.key) != free:
+        for number in numbers:
+            if number != free:
                 break
             free += 1
+        if numbers and numbers[-1] >= free + WINDOW:
+            # No incarnation was ever that far ahead of a free slot: what was in it is gone, or there was a LIST of
+            # several pages, or retention, and slots came and went meanwhile.
+            reply = yield from chain.read(free, deadline)
+            gap = yield from _missing(chain, free, chain.key(numbers[-1]), reply.answer, deadline)
+            if gap is not None:
+                return gap
+            continue
         record = _record(author, nonce(), free, "fence", 0, ())
         outcome = yield from chain.create(free, pack(record), deadline)
         match outcome:
@@ -116,6 +137,30 @@ def raise_fence(
                 return Trouble(error)
             case Dishonest(error=error):
                 return Spoilt(error)
+
+
+def _missing(
+    chain: Chain, number: int, behind: str, answer: Answer | None, deadline: Deadline
+) -> Procedure[Spoilt | Trouble | None]:
+    """What `answer`, to a read of slot `number`, says of it: None where it is there, or below the floor by now."""
+    match answer:
+        case Found() | Oversize():
+            return None
+        case Denied(error=error):
+            return Trouble(error, denied=True)
+        case Absent():
+            read = yield from chain.floor(deadline)
+            if isinstance(read, FloorRead) and read.floor > number:
+                return None
+            if isinstance(read, FloorRead):
+                return Spoilt(
+                    f"{chain.key(number)} is gone, the floor is {read.floor} and {behind} is there: "
+                    "the journal has a gap"
+                )
+            return Spoilt(read.error) if isinstance(read, Dishonest) else read
+        case Unclear(error=error):
+            return Trouble(error)
+    return Trouble(f"{chain.key(number)}: {type(answer).__name__} is no answer to a read")
 
 
 def _begun(chain: Chain, author: Author, nonce: str, deadline: Deadline) -> Procedure[FloorRead | Spoilt | Trouble]:
@@ -212,34 +257,22 @@ def _record(author: Author, nonce: str, slot: int, kind: str, first: int, entrie
 def read_slots(
     chain: Chain, author: Author, first: int, last: int, deadline: Deadline
 ) -> Procedure[tuple[Slot, ...] | Spoilt | Trouble | Absent]:
-    """Slots `first` to `last`, side by side; `Absent` where retention took some out meanwhile."""
-    reply = yield Together(tuple(_read_slot(chain, author, number, deadline) for number in range(first, last + 1)))
+    """Slots `first` to `last`, read side by side; `Absent` where retention took some out meanwhile."""
+    numbers = range(first, last + 1)
+    reply = yield Together(tuple(chain.read(number, deadline) for number in numbers))
     slots: list[Slot] = []
-    for result in reply.results:
-        if isinstance(result, Spoilt | Trouble | Absent):
-            return result
-        assert isinstance(result, Slot)
-        slots.append(result)
+    for number, told in zip(numbers, reply.results, strict=True):
+        assert isinstance(told, Reply)
+        key = chain.key(number)
+        match told.answer:
+            case Found(body=body):
+                try:
+                    slots.append(unpack(Slot, body, key, author.cluster, author.node, number))
+                except RecordUnreadable as error:
+                    return Spoilt(str(error))
+            case Oversize(size=size):
+                return Spoilt(f"{key} is {size} bytes long; none is: it was not written by Holocron")
+            case answer:
+                gap = yield from _missing(chain, number, chain.key(last), answer, deadline)
+                return gap if gap is not None else Absent()
     return tuple(slots)
-
-
-def _read_slot(chain: Chain, author: Author, number: int, deadline: Deadline) -> Procedure[object]:
-    answer = (yield from chain.read(number, deadline)).answer
-    match answer:
-        case Found(body=body):
-            try:
-                return unpack(Slot, body, chain.key(number), author.cluster, author.node, number)
-            except RecordUnreadable as error:
-                return Spoilt(str(error))
-        case Oversize(size=size):
-            return Spoilt(f"{chain.key(number)} is {size} bytes long; none is: it was not written by Holocron")
-        case Absent():
-            read = yield from chain.floor(deadline)
-            if isinstance(read, FloorRead) and read.floor <= number:
-                return Spoilt(f"{chain.key(number)} is gone and the floor is {read.floor}: the journal has a gap")
-            return Spoilt(read.error) if isinstance(read, Dishonest) else read if isinstance(read, Trouble) else answer
-        case Denied(error=error):
-            return Trouble(error, denied=True)
-        case Unclear(error=error):
-            return Trouble(error)
-    return Trouble(f"{chain.key(number)}: {type(answer).__name__} is no answer to a read")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from holocron.errors import RecordUnreadable
-from holocron.state.checkpoint import newest
-from holocron.state.journal import Author, Raised, Spoilt, read_slots
+from holocron.state.checkpoint import Newest, newest
+from holocron.state.journal import Author, Fenced, Raised, Spoilt, read_slots
 from holocron.state.replay import Replay
 from holocron.store.base import Absent, Deadline, Procedure
-from holocron.store.chain import Chain, Trouble
+from holocron.store.chain import Chain, Dishonest, FloorRead, Trouble
 
 __all__ = ["SIDE_BY_SIDE", "recover"]
 
@@ -25,7 +25,7 @@ def recover(
     restore: Callable[[bytes, int], None],
     consume: Callable[[int, bytes], None],
     deadline: Callable[[], Deadline],
-) -> Procedure[int | Spoilt | Trouble]:
+) -> Procedure[int | Fenced | Spoilt | Trouble]:
     """Hand out the journal up to this incarnation's fence; the last position.
 
     Args:
@@ -36,12 +36,12 @@ def recover(
     floor = raised.floor
     while True:
         found = yield from newest(checkpoints, author, deadline())
-        if isinstance(found, Spoilt | Trouble):
+        if isinstance(found, Trouble):
             return found
         checkpoint = found.checkpoint
-        if checkpoint is None and floor > 1:
-            why = "; ".join(found.damaged) or "there is none"
-            return Spoilt(f"{slots.key(1)} to {slots.key(floor - 1)} are gone and no checkpoint serves: {why}")
+        unfit = _unfit(slots, author, raised, floor, found)
+        if unfit is not None:
+            return unfit
         if checkpoint is not None:
             restore(checkpoint.snapshot, checkpoint.position)
         replay = Replay(checkpoint)
@@ -56,6 +56,9 @@ def recover(
                 break
             try:
                 for slot in read:
+                    if slot.incarnation > author.incarnation:
+                        # Its fence was first: behind it this one's own fence is void, as are all of its appends.
+                        return _fenced(slots.key(slot.slot), slot.incarnation, author)
                     for position, entry in replay.read(slot, slots.key(slot.slot)):
                         consume(position, entry)
             except RecordUnreadable as error:
@@ -63,7 +66,32 @@ def recover(
         if not trimmed:
             return replay.position
         # A former self that does not know yet has taken a checkpoint and let go what it covers: begin from that one.
-        read_floor = yield from slots.floor(deadline())
-        if isinstance(read_floor, Trouble):
-            return read_floor
-        floor = getattr(read_floor, "floor", floor)
+        again = yield from slots.floor(deadline())
+        if not isinstance(again, FloorRead):
+            return Spoilt(again.error) if isinstance(again, Dishonest) else again
+        floor = again.floor
+
+
+def _unfit(slots: Chain, author: Author, raised: Raised, floor: int, found: Newest) -> Fenced | Spoilt | None:
+    """Why nothing can be built on the newest checkpoint, if so; `floor` was read before it."""
+    checkpoint = found.checkpoint
+    if checkpoint is None or checkpoint.slot < floor:
+        if floor == 1:
+            return None
+        first = checkpoint.slot if checkpoint is not None else 1
+        why = "; ".join(found.damaged) or "there is none"
+        return Spoilt(
+            f"{slots.key(first)} to {slots.key(floor - 1)} are gone and no checkpoint serves from there on: {why}"
+        )
+    if checkpoint.incarnation > author.incarnation:
+        return _fenced(f"checkpoint {checkpoint.slot}", checkpoint.incarnation, author)
+    if checkpoint.slot >= raised.slot:
+        return Spoilt(
+            f"the newest checkpoint is of {slots.key(checkpoint.slot)}, and the first slot that is free is "
+            f"{raised.slot}: what lay between is gone"
+        )
+    return None
+
+
+def _fenced(key: str, incarnation: int, author: Author) -> Fenced:
+    return Fenced(f"{key} is incarnation {incarnation}'s: it has taken the place of {author.incarnation}")

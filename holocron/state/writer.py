@@ -117,9 +117,15 @@ class Writer:
             self._ends.append((done.last, slot))
 
     def slot_of(self, position: int) -> int:
-        """The slot in which the acknowledged `position` lies (this incarnation's fence, for what was before it)."""
+        """The slot in which the acknowledged `position` lies (this incarnation's fence, for the last before it).
+
+        Raises:
+            ValueError: it is not acknowledged yet, or lies before the newest checkpoint or this incarnation.
+        """
         if position > self.acknowledged:
-            raise ValueError(f"position {position} is not acknowledged yet; {self.acknowledged} is the last that is")
+            raise ValueError(f"position {position} is not acknowledged; the last that is, is {self.acknowledged}")
+        if position < self._ends[0][0]:
+            raise ValueError(f"position {position} is too far back; a checkpoint begins at {self._ends[0][0]} or later")
         at = bisect_left(self._ends, (position, 0))
         return self._ends[at][1]
 
