@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 from typing import TypeVar
 
+from holocron.clock import Clock
 from holocron.errors import (
     HolocronError,
     NodeStopped,
@@ -20,6 +22,7 @@ from holocron.errors import (
 )
 from holocron.runtime.journaling import Journaling
 from holocron.runtime.lane import Lane
+from holocron.runtime.waiting import Promised, wait_for
 from holocron.settings import Settings
 from holocron.state.journal import Author, Fenced, Spoilt
 from holocron.state.slots import ENTRY_LIMIT_BYTES, SNAPSHOT_LIMIT_BYTES, Checkpoint
@@ -52,6 +55,11 @@ class Journal:
         self._backlog_bytes = 0
         self._pending: set[Future[int]] = set()
         self._failure: HolocronError | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """What its waits are by."""
+        return self._loop.clock
 
     # --- coming back ------------------------------------------------------------------------------------------------
 
@@ -129,10 +137,9 @@ class Journal:
                 if not self._open:
                     raise
         data = bytes(data)
-        future: Future[int] = Future()
+        future: Promised[int] = Promised(self.clock)
         with self._changed:
-            while self._backlog_bytes + len(data) > BACKLOG_BYTES and self._backlog_bytes and self._failure is None:
-                self._changed.wait()
+            wait_for(self.clock, self._changed, partial(self._has_room, len(data)))
             self._check()
             self._backlog_bytes += len(data)
             self._pending.add(future)
@@ -148,11 +155,14 @@ class Journal:
         self._loop.post(hand_in)
         return future
 
+    def _has_room(self, size: int) -> bool:
+        return not self._backlog_bytes or self._backlog_bytes + size <= BACKLOG_BYTES or self._failure is not None
+
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything appended so far is settled, one way or the other."""
         with self._changed:
             pending = set(self._pending)
-            if not self._changed.wait_for(lambda: not pending & self._pending, timeout):
+            if not wait_for(self.clock, self._changed, lambda: not pending & self._pending, timeout):
                 raise OutcomeUnknown(f"node {self._author.node}: entries were not settled in time")
 
     def _settle(self, future: Future[int], size: int, position: int, end: Fenced | Spoilt | None) -> None:

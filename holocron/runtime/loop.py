@@ -12,12 +12,12 @@ import random
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from holocron.clock import Clock, Instant, PacedClock, SystemClock
 from holocron.observe.logs import logger
-from holocron.runtime.waiting import result_of, start, wait_for
+from holocron.runtime.waiting import Promised, start, wait_for
 from holocron.runtime.world import run
 from holocron.store.base import Answer, Procedure, Request, Store, Unclear
 
@@ -99,7 +99,7 @@ class Loop:
 
     def carry_out(self, procedure: Procedure[_T]) -> _T:
         """What `procedure` returns or raises, while the calling thread waits; not to be called on the scheduler's."""
-        future: Future[_T] = Future()
+        future: Promised[_T] = Promised(self.clock)
 
         def caught() -> Procedure[None]:
             try:
@@ -108,7 +108,7 @@ class Loop:
                 future.set_exception(error)
 
         self.post(lambda: run(self, caught(), lambda _: None))
-        return result_of(self.clock, future)
+        return future.result()
 
     def close(self) -> None:
         """End the scheduler thread; requests under way are left to end by themselves."""

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -22,6 +23,7 @@ from holocron import events
 from holocron.errors import HolocronError, NodeStopped, OutcomeUnknown, RecordUnreadable, SettingsError
 from holocron.observe.logs import logger
 from holocron.runtime.journal import Journal
+from holocron.runtime.waiting import Promised, start, take
 
 __all__ = ["Host", "Service"]
 
@@ -97,7 +99,7 @@ class Host:
         self._applied = 0
         self._since_checkpoint = [0, 0]
         self._checkpointing: threading.Thread | None = None
-        self._applier = threading.Thread(target=self._work, name="holocron-apply", daemon=True)
+        self._applier: threading.Thread | None = None
 
     def open(self, progress: Callable[[int], None] | None = None) -> int:
         """Bring the service to where its last acknowledged command left it; how many commands that is.
@@ -131,7 +133,7 @@ class Host:
                 progress(position)
 
         position = self._journal.replay(apply, restore)
-        self._applier.start()
+        self._applier = start(self._journal.clock, self._work, "holocron-apply")
         return position
 
     def submit(self, command: bytes, key: str = "", timeout: float | None = None) -> bytes:
@@ -159,7 +161,7 @@ class Host:
         with self._order:
             if self._failure is not None:
                 raise self._failure
-            answered: Future[bytes] = Future()
+            answered: Promised[bytes] = Promised(self._journal.clock)
             if key:
                 if key in self._answers:
                     answered.set_result(self._answers[key])
@@ -179,7 +181,7 @@ class Host:
             return
         with self._order:
             self._failure = self._failure or NodeStopped("the node has stopped, and its service with it")
-        if self._applier.is_alive():
+        if self._applier is not None:
             self._queue.put(None)
             self._applier.join()
         if self._checkpointing is not None:
@@ -204,7 +206,7 @@ class Host:
     # --- the applying thread ----------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (submitted := self._queue.get()) is not None:
+        while (submitted := take(self._journal.clock, self._queue)) is not None:
             try:
                 self._applied = submitted.journaled.result()
             except HolocronError as error:
@@ -254,13 +256,8 @@ class Host:
         if snapshot is None:
             return
         self._since_checkpoint = [0, 0]
-        self._checkpointing = threading.Thread(
-            target=self._checkpoint,
-            args=(self._kept(snapshot), self._applied),
-            name="holocron-checkpoint",
-            daemon=True,
-        )
-        self._checkpointing.start()
+        work = partial(self._checkpoint, self._kept(snapshot), self._applied)
+        self._checkpointing = start(self._journal.clock, work, "holocron-checkpoint")
 
     def _checkpoint(self, kept: bytes, position: int) -> None:
         try:

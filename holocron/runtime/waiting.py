@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from holocron.clock import Clock, PacedClock
 
-__all__ = ["Signal", "result_of", "start", "take", "wait_for"]
+__all__ = ["Promised", "Signal", "result_of", "start", "take", "wait_for"]
 
 _T = TypeVar("_T")
 
@@ -53,6 +53,29 @@ def start(clock: Clock, work: Callable[[], None], name: str, *, daemon: bool = T
     thread = threading.Thread(target=work, name=name, daemon=daemon)
     thread.start()
     return thread
+
+
+class Promised(Future[_T]):
+    """A future whose `result` and `exception` are waited for by the clock of the process."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def result(self, timeout: float | None = None) -> _T:
+        """What it comes to, waited for; `TimeoutError` if `timeout` seconds have passed first."""
+        return super().result(self._left_s(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What it raises, or None, waited for as with `result`."""
+        return super().exception(self._left_s(timeout))
+
+    def _left_s(self, timeout_s: float | None) -> float | None:
+        """How long is still to be waited by the system's clock: nothing, where another has been waited by."""
+        if not isinstance(self._clock, PacedClock):
+            return timeout_s
+        _wait(self._clock, self.done, timeout_s)
+        return 0.0
 
 
 class Signal(threading.Event):
