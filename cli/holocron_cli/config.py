@@ -77,6 +77,18 @@ def listen(text: str) -> tuple[str, int]:
     return bare, int(port)
 
 
+def _ttl(value: object) -> float:
+    from holocron import Settings
+
+    return Settings(ttl_s=_seconds(value)).ttl_s
+
+
+def _prefix(value: object) -> str:
+    from holocron_cli.checks import check_prefix
+
+    return check_prefix(_some_text(value))
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
@@ -108,12 +120,12 @@ def _labels(value: object) -> dict[str, str]:
 KEYS: dict[str, Callable[[object], object]] = {
     "store": _some_text,
     "bucket": _some_text,
-    "prefix": _some_text,
+    "prefix": _prefix,
     "endpoint_url": _some_text,
     "region": _some_text,
     "profile": _some_text,
     "bucket_owner": _some_text,
-    "ttl": _seconds,
+    "ttl": _ttl,
     "name": _text,
     "labels": _labels,
     "priority": _number,
