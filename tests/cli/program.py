@@ -15,7 +15,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["PATIENCE_S", "Event", "Result", "Running", "clean_environment", "first_to_end", "holocron", "running"]
+import pexpect
+
+__all__ = [
+    "PATIENCE_S",
+    "Event",
+    "Result",
+    "Running",
+    "clean_environment",
+    "command",
+    "first_to_end",
+    "holocron",
+    "running",
+    "terminal",
+]
 
 # How long a test waits for something that should happen soon: the machine may be busy.
 PATIENCE_S = 45.0
@@ -141,6 +154,21 @@ def first_to_end(several: Sequence[Running]) -> Running:
                 one.popen.wait(0.1)
                 return one
     raise AssertionError(f"none of {len(several)} ended: {[one.lines for one in several]}")
+
+
+def terminal(*arguments: str, env: Mapping[str, str] | None = None) -> pexpect.spawn[str]:
+    """The program in a terminal of 220 columns, started."""
+    first, *rest = command(*arguments)
+    return pexpect.spawn(
+        first,
+        rest,
+        env=dict(clean_environment() if env is None else env) | {"TERM": "xterm-256color"},
+        dimensions=(40, 220),
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+        # Whoever runs the tests in the background of a script has had SIGINT ignored for all of them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @contextmanager

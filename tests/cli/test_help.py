@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pexpect
 import pytest
 
-from tests.cli.program import clean_environment, holocron
+from tests.cli.program import PATIENCE_S, clean_environment, command, holocron
 
 HEAVY = ("boto3", "botocore", "moto", "obstore", "structlog", "prometheus_client", "msgspec", "holocron.runtime")
 
@@ -102,14 +105,50 @@ def test_what_makes_no_sense_is_a_usage_error(arguments: tuple[str, ...]) -> Non
     assert done.out == ""
 
 
-def test_completion_is_there_for_the_shells() -> None:
-    """typer's completion answers for the program's own name."""
-    asked = {"_HOLOCRON_COMPLETE": "complete_bash", "COMP_WORDS": "holocron node re", "COMP_CWORD": "2"}
-    done = holocron(env=clean_environment(**asked))
-    assert (done.code, done.out.split()) == (0, ["resume"])
-    source = holocron(env=clean_environment(_HOLOCRON_COMPLETE="source_bash"))
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("bash", {"COMP_WORDS": "holocron node re", "COMP_CWORD": "2"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "holocron node re"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "holocron node re", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_completion_is_there_for_the_shells(shell: str, asked: dict[str, str]) -> None:
+    """Each shell is given a script, and that script's questions are answered."""
+    source = holocron(env=clean_environment(_HOLOCRON_COMPLETE=f"source_{shell}"))
     assert source.code == 0
-    assert "_HOLOCRON_COMPLETE" in source.out
+    assert f"_HOLOCRON_COMPLETE=complete_{shell}" in source.out
+    done = holocron(env=clean_environment(_HOLOCRON_COMPLETE=f"complete_{shell}", **asked))
+    assert done.code == 0
+    assert "resume" in done.out
+    assert "start" not in done.out
+
+
+def test_a_tab_in_a_shell_completes_the_command() -> None:
+    """With the script that `--show-completion` prints, bash finishes what was begun."""
+    path = f"{Path(command()[0]).parent}:{os.environ['PATH']}"
+    bash = pexpect.spawn(
+        "bash",
+        ["--noprofile", "--norc", "-i"],
+        env=clean_environment(PATH=path, TERM="dumb", PS1="ready> "),
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+    )
+    try:
+        bash.sendline('bind "set enable-bracketed-paste off"; eval "$(holocron --show-completion bash)"; echo lo""aded')
+        bash.expect("loaded")
+        bash.send("holocron leader step\t--help\n")
+        bash.expect("Usage: holocron leader step-down")
+    finally:
+        bash.close(force=True)
+
+
+def test_the_interpreter_knows_the_program_too() -> None:
+    """`python -m holocron_cli` is the same program, for those who know only the interpreter's path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "holocron_cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == holocron("--version").out
 
 
 def test_the_version_is_told() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import pexpect
 import pytest
 
 from tests.cli.conftest import Place
-from tests.cli.program import PATIENCE_S, Running, holocron, running
+from tests.cli.program import Running, holocron, running, terminal
 
 START = ("node", "start", "--ttl", "1s", "--log-format", "json")
 
@@ -94,23 +93,19 @@ def test_watch_writes_each_change_on_a_line(pair: Pair) -> None:
     assert len(done.out.splitlines()) >= 2
 
 
-def test_watch_in_a_terminal_redraws_and_ends_with_ctrl_c(pair: Pair) -> None:
+@pytest.mark.parametrize("command", [("node", "list"), ("topology",)], ids=" ".join)
+def test_watch_in_a_terminal_redraws_and_ends_with_ctrl_c(pair: Pair, command: tuple[str, ...]) -> None:
     """In a real terminal the table stays in its place, and Ctrl-C ends it with code 0 and no traceback."""
-    watching = pexpect.spawn(
-        sys.executable,
-        ["-m", "holocron_cli", "node", "list", "--watch"],
-        env=pair.place.env | {"TERM": "xterm-256color"},
-        dimensions=(40, 220),
-        encoding="utf-8",
-        timeout=PATIENCE_S,
-    )
+    watching = terminal(*command, "--watch", env=pair.place.env)
     try:
         watching.expect(pair.leader)
         pair.process.signal(signal.SIGTERM)
-        watching.expect("stopped")
+        watching.expect("stopped|gone")
+        # The new table has taken the place of the old one: the cursor went up before it was drawn.
+        assert "\x1b[1A" in watching.before
         watching.sendintr()
         watching.expect(pexpect.EOF)
-        assert "Traceback" not in (watching.before or "")
+        assert "Traceback" not in watching.before
         watching.close()
         assert (watching.exitstatus, watching.signalstatus) == (0, None)
     finally:
