@@ -68,6 +68,10 @@ class PacedClock(Clock, Protocol):
         """Carry out `work` on a new thread of this name, which is joined by this clock."""
         ...
 
+    def submit(self, work: Callable[[], None]) -> None:
+        """Carry out `work` on some thread."""
+        ...
+
     def between(self, low_s: float, high_s: float) -> float:
         """The length of a pause that may be anything from `low_s` to `high_s`."""
         ...

@@ -77,6 +77,10 @@ class ProcessClock:
         thread.start()
         return thread
 
+    def submit(self, work: Callable[[], None]) -> None:
+        """Carry out `work` on some thread of this process."""
+        self._pace.submit(self, work)
+
     def between(self, low_s: float, high_s: float) -> float:
         """A pause between `low_s` and `high_s`: by chance, and the same in every run."""
         return self._random.uniform(low_s, high_s)

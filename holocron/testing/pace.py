@@ -36,7 +36,7 @@ class _Waiter:
         self.clock = clock
         self.thread: threading.Thread | None = None
         self.condition: threading.Condition | None = None
-        self.ready: Callable[[], bool] = lambda: True
+        self.ready = _at_once
         # The reading of its process's MONOTONIC, in nanoseconds, at which it has waited long enough.
         self.until_ns: int | None = None
         self.gate = threading.Lock()
@@ -113,6 +113,28 @@ class PacedThread(threading.Thread):
         super().join(timeout)
 
 
+class _Worker(threading.Thread):
+    """A thread that carries out one piece of work after another, for whichever process has some."""
+
+    def __init__(self, pace: Pace, clock: ProcessClock) -> None:
+        super().__init__(name="holocron-io", daemon=True)
+        self._pace = pace
+        self.work: Callable[[], None]
+        self.waiter = _Waiter(clock)
+        self.waiter.thread = self
+
+    def run(self) -> None:
+        """Work until the test is over."""
+        try:
+            while True:
+                self._pace.adopt(self.waiter)
+                self.work()
+                self._pace.rest(self)
+        except NodeStopped:
+            # The test is over: nothing else in here stops a node.
+            pass
+
+
 class Pace:
     """Time that passes when it is let, and the threads that keep to it."""
 
@@ -122,11 +144,15 @@ class Pace:
         self.over = False
         self.owner = threading.get_ident()
         self._passing = False
-        # Guards what is below, and is notified when the one whose turn it is has come back.
-        self._changed = threading.Condition()
+        # Guards what is below.
+        self._lock = threading.Lock()
         # In the order in which they came to wait.
         self._waiting: dict[_Waiter, None] = {}
+        # Whose turn it is, and what is released when it is over.
         self._turn: _Waiter | None = None
+        self._back = threading.Lock()
+        self._back.acquire()
+        self._idle: list[_Worker] = []
         self._local = _Locals()
 
     # --- for threads that keep to the time --------------------------------------------------------------------------
@@ -151,7 +177,7 @@ class Pace:
 
     def enlist(self, waiter: _Waiter) -> None:
         """From here on `waiter` waits; if it was its turn, that is over."""
-        with self._changed:
+        with self._lock:
             if self.over:
                 waiter.gate.release()
             else:
@@ -166,14 +192,36 @@ class Pace:
 
     def leave(self, waiter: _Waiter) -> None:
         """`waiter` keeps to the time no more."""
-        with self._changed:
+        with self._lock:
             self._waiting.pop(waiter, None)
             self._end_turn(waiter)
+
+    def submit(self, clock: ProcessClock, work: Callable[[], None]) -> None:
+        """Have `work` carried out for the process of `clock`, when its turn comes."""
+        with self._lock:
+            worker = self._idle.pop() if self._idle else None
+        fresh = worker is None
+        if worker is None:
+            worker = _Worker(self, clock)
+        worker.work = work
+        worker.waiter.clock = clock
+        worker.waiter.condition, worker.waiter.ready, worker.waiter.until_ns = None, _at_once, None
+        self.enlist(worker.waiter)
+        if fresh:
+            worker.start()
+
+    def rest(self, worker: _Worker) -> None:
+        """`worker` has done its work and may be given other."""
+        with self._lock:
+            self._idle.append(worker)
+            if self.over:
+                worker.waiter.gate.release()
+            self._end_turn(worker.waiter)
 
     def _end_turn(self, waiter: _Waiter) -> None:
         if self._turn is waiter:
             self._turn = None
-            self._changed.notify()
+            self._back.release()
 
     def _check(self) -> None:
         if self.over:
@@ -205,18 +253,18 @@ class Pace:
 
     def end(self) -> None:
         """The test is over: nobody is kept any longer."""
-        with self._changed:
+        with self._lock:
             self.over = True
-            waiting = list(self._waiting)
+            waiting = [*self._waiting, *(worker.waiter for worker in self._idle)]
             self._waiting.clear()
             for waiter in waiting:
                 waiter.gate.release()
         for waiter in waiting:
-            if isinstance(waiter.thread, PacedThread):
+            if isinstance(waiter.thread, PacedThread | _Worker):
                 waiter.thread.join(5.0)
 
     def _snapshot(self) -> list[_Waiter]:
-        with self._changed:
+        with self._lock:
             return list(self._waiting)
 
     def _next_ready(self) -> _Waiter | None:
@@ -232,16 +280,25 @@ class Pace:
 
     def _let(self, waiter: _Waiter) -> None:
         """Give `waiter` its turn, and wait until it waits again or has ended."""
-        with self._changed:
+        with self._lock:
             del self._waiting[waiter]
             self._turn = waiter
-            waiter.gate.release()
-            for _ in range(_PATIENCE_TURNS):
-                if self._changed.wait_for(lambda: self._turn is None, _PATIENCE_TURN_S):
-                    return
+        waiter.gate.release()
+        for _ in range(_PATIENCE_TURNS):
+            if self._back.acquire(timeout=_PATIENCE_TURN_S):
+                return
+        with self._lock:
+            if self._turn is None:
+                # It came back at the last moment.
+                self._back.acquire()
+                return
             # Time goes on without it, and it is waited for no more until it comes to wait here again.
             self._turn = None
         warnings.warn(_elsewhere(waiter), RuntimeWarning, stacklevel=2)
+
+
+def _at_once() -> bool:
+    return True
 
 
 def _elsewhere(waiter: _Waiter) -> str:
