@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,7 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 from typing import TypeVar
 
-from holocron.clock import Clock
+from holocron.clock import Clock, elapsed_holder_s
 from holocron.errors import (
     HolocronError,
     NodeStopped,
@@ -44,22 +45,32 @@ class Journal:
     """
 
     def __init__(self, lane: Lane, home: Store, author: Author, settings: Settings, fenced: Callable[[], None]) -> None:
-        self._loop = lane.loop
         self._lane = lane
         self._author = author
         self._fenced = fenced
-        self._journaling = Journaling(self._lane, home, author, settings, self._ended)
+        self._pid = os.getpid()
+        self._journaling = Journaling(lane, home, author, settings, self._ended)
         self._changed = threading.Condition()
-        self._opening = threading.Lock()
+        # Whoever opens the journal; what it calls meanwhile, on the same thread, must find the door closed.
+        self._opening = threading.RLock()
+        self._replaying = False
         self._open = False
         self._backlog_bytes = 0
+        # What is not settled, and how many were ever handed in and settled: in the order in which they were handed in.
         self._pending: set[Future[int]] = set()
+        self._handed_in = 0
+        self._settled = 0
         self._failure: HolocronError | None = None
 
     @property
     def clock(self) -> Clock:
         """What its waits are by."""
-        return self._loop.clock
+        return self._lane.loop.clock
+
+    @property
+    def failure(self) -> HolocronError | None:
+        """Why nothing will be acknowledged here any more, or None."""
+        return self._failure
 
     # --- coming back ------------------------------------------------------------------------------------------------
 
@@ -78,26 +89,41 @@ class Journal:
 
         Raises:
             Superseded: a newer incarnation was first. RecordUnreadable: an entry is missing or damaged; nothing was
-            overwritten. StoreUnreachable, StoreDenied.
+            overwritten. StoreUnreachable: or not done within `timeout` seconds. StoreDenied.
         """
         with self._opening:
-            if self._open:
-                raise SettingsError(f"the journal of node {self._author.node} is open: replay comes before all else")
-            self._check()
-            outcome = self._here(
-                self._journaling.open(restore or (lambda _snapshot, _at: None), apply or (lambda _at, _entry: None))
-            )
+            if self._open or self._replaying:
+                so = "is being replayed" if self._replaying else "is open"
+                raise SettingsError(f"the journal of node {self._author.node} {so}: replay comes before all else")
+            self._replaying = True
+            try:
+                self._check()
+                opening = self._journaling.open(
+                    restore or (lambda _snapshot, _at: None), apply or (lambda _at, _entry: None)
+                )
+                outcome = self._here(opening, timeout)
+            finally:
+                self._replaying = False
+            if isinstance(outcome, Fenced):
+                self._ended(outcome)
             if outcome is not None:
                 raise self._error(outcome)
             self._open = True
             return self._journaling.position
 
-    def _here(self, procedure: Procedure[_T]) -> _T:
-        """Carry out `procedure` step by step from this thread, so that what it calls is called here."""
+    def _here(self, procedure: Procedure[_T], timeout: float | None) -> _T:
+        """Carry out `procedure` step by step from this thread, so that what it calls and computes is done here."""
+        began = self.clock.now()
         try:
             step = next(procedure)
             while True:
-                step = procedure.send(self._loop.carry_out(_one(step)))
+                left_s = None if timeout is None else max(0.0, timeout - elapsed_holder_s(began, self.clock.now()))
+                try:
+                    reply = self._lane.carry_out(_one(step), left_s)
+                except FutureTimeout:
+                    node = self._author.node
+                    raise StoreUnreachable(f"the journal of node {node}: not done within {timeout:g} s") from None
+                step = procedure.send(reply)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]  # a generator's value is typed Any in StopIteration
 
@@ -114,35 +140,72 @@ class Journal:
         Raises:
             SettingsError: more than 4 MiB. Superseded: a newer incarnation has the journal; `data` may be in it or not.
             OutcomeUnknown: not settled within `timeout` seconds, or the node stopped first.
+            StoreUnreachable: so much waits to be settled that `data` was not even handed in within that time.
             RecordUnreadable: the journal is damaged.
         """
-        future = self.append_nowait(data)
+        began = self.clock.now()
+        self._prepare(data, timeout)
+        future = self.hand_in(bytes(data))
+        left_s = None if timeout is None else max(0.0, timeout - elapsed_holder_s(began, self.clock.now()))
         try:
-            return future.result(timeout)
+            return future.result(left_s)
         except FutureTimeout:
             raise OutcomeUnknown(
                 f"node {self._author.node}: an entry was not settled in time; it may yet become durable"
             ) from None
 
     def append_nowait(self, data: bytes) -> Future[int]:
-        """As `append`, without waiting for the answer; with more than 32 MiB unanswered it waits for room first."""
+        """As `append`, without waiting for the answer; with more than 32 MiB unanswered it waits for room first.
+
+        The future cannot be cancelled. What is to be called when it is done is called on a thread of the runtime.
+        """
+        self._prepare(data, None)
+        return self.hand_in(bytes(data))
+
+    def _prepare(self, data: bytes, timeout: float | None) -> None:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise SettingsError(f"an entry is at most {ENTRY_LIMIT_BYTES} bytes, this one has {len(data)}")
+        began = self.clock.now()
         if not self._open:
-            with_nobody = None
-            try:
-                self.replay(with_nobody)
-            except SettingsError:
-                # Another thread was first, which is as good.
+            with self._opening:
+                # Another thread may have been first, which is as good.
                 if not self._open:
-                    raise
-        data = bytes(data)
-        future: Promised[int] = Promised(self.clock)
+                    self.replay(timeout=timeout)
+        self.reserve(len(data), None if timeout is None else timeout - elapsed_holder_s(began, self.clock.now()))
+
+    def reserve(self, size: int, timeout: float | None = None) -> None:
+        """Wait for room for an entry of `size` bytes, which is then kept for whoever asked, until `hand_in` or `waive`.
+
+        Raises:
+            StoreUnreachable: there was none within `timeout` seconds.
+        """
+
+        def has_room() -> bool:
+            fits = not self._backlog_bytes or self._backlog_bytes + size <= BACKLOG_BYTES
+            return fits or self._failure is not None
+
         with self._changed:
-            wait_for(self.clock, self._changed, partial(self._has_room, len(data)))
+            if not wait_for(self.clock, self._changed, has_room, timeout):
+                raise StoreUnreachable(
+                    f"node {self._author.node}: {self._backlog_bytes} bytes wait to become durable and the store takes "
+                    "none of them; nothing was appended to them"
+                )
             self._check()
-            self._backlog_bytes += len(data)
+            self._backlog_bytes += size
+
+    def waive(self, size: int) -> None:
+        """Give back room that was reserved."""
+        with self._changed:
+            self._backlog_bytes -= size
+            self._changed.notify_all()
+
+    def hand_in(self, data: bytes) -> Future[int]:
+        """Append `data`, for which there is room reserved; never waits."""
+        future = _Appended(self._lane)
+        with self._changed:
+            self._check()
             self._pending.add(future)
+            self._handed_in += 1
 
         def hand_in() -> None:
             position = 0
@@ -152,39 +215,40 @@ class Journal:
 
             position = self._journaling.append(data, settled)
 
-        self._loop.post(hand_in)
+        self._lane.loop.post(hand_in)
         return future
-
-    def _has_room(self, size: int) -> bool:
-        return not self._backlog_bytes or self._backlog_bytes + size <= BACKLOG_BYTES or self._failure is not None
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything appended so far is settled, one way or the other."""
         with self._changed:
-            pending = set(self._pending)
-            if not wait_for(self.clock, self._changed, lambda: not pending & self._pending, timeout):
+            handed_in = self._handed_in
+            if not wait_for(self.clock, self._changed, lambda: self._settled >= handed_in, timeout):
                 raise OutcomeUnknown(f"node {self._author.node}: entries were not settled in time")
 
     def _settle(self, future: Future[int], size: int, position: int, end: Fenced | Spoilt | None) -> None:
         with self._changed:
+            if future not in self._pending:
+                # The journal was closed first, and has said so.
+                return
+            self._pending.remove(future)
             self._backlog_bytes -= size
-            self._pending.discard(future)
+            self._settled += 1
+            if end is None:
+                future.set_result(position)
+            else:
+                future.set_exception(self._error(end))
             self._changed.notify_all()
-        if future.done():
-            return
-        if end is None:
-            future.set_result(position)
-        else:
-            future.set_exception(self._error(end))
 
     # --- checkpoints ------------------------------------------------------------------------------------------------
 
-    def checkpoint(self, snapshot: bytes, position: int | None = None) -> None:
+    def checkpoint(self, snapshot: bytes, position: int | None = None, timeout: float | None = None) -> None:
         """Keep `snapshot`, the state after the entry at `position` (None: after the last acknowledged one), so that a
-        replay begins there. It is verified before anything that it makes unnecessary goes; two are kept.
+        replay begins there, or at one before it of the same batch. It is verified before anything that it makes
+        unnecessary goes; two are kept.
 
         Raises:
-            SettingsError: more than 256 MiB, or a position that is not acknowledged. And what `replay` raises.
+            SettingsError: more than 256 MiB, or a position that is not acknowledged, or before the last checkpoint or
+            before this incarnation's first. And what `replay` raises.
         """
         if len(snapshot) > SNAPSHOT_LIMIT_BYTES:
             raise SettingsError(f"a snapshot is at most {SNAPSHOT_LIMIT_BYTES} bytes, this one has {len(snapshot)}")
@@ -192,11 +256,14 @@ class Journal:
         if not self._open:
             raise SettingsError(f"the journal of node {self._author.node} is not open: replay comes before all else")
         at = self.position if position is None else position
-        if not 0 <= at <= self.position:
-            raise SettingsError(f"position {at} is not acknowledged; the last that is, is {self.position}")
-        taken = self._loop.carry_out(self._journaling.checkpoint(bytes(snapshot), at))
+        try:
+            slot = self._lane.carry_out(_said(partial(self._journaling.slot_of, at)))
+        except ValueError as error:
+            raise SettingsError(f"no checkpoint for node {self._author.node}: {error}") from None
+        taken = self._here(self._journaling.keep(bytes(snapshot), at, slot), timeout)
         if not isinstance(taken, Checkpoint):
             raise self._error(taken)
+        self._lane.loop.post(partial(self._journaling.forget, taken.position))
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -213,19 +280,22 @@ class Journal:
     def _fail(self, failure: HolocronError) -> None:
         with self._changed:
             self._failure = self._failure or failure
-            pending, self._pending = self._pending, set()
+            unsettled = (
+                OutcomeUnknown(f"{failure}; its last entries were not settled")
+                if isinstance(failure, NodeStopped)
+                else failure
+            )
+            for future in self._pending:
+                future.set_exception(unsettled)
+            self._pending.clear()
+            self._settled = self._handed_in
             self._changed.notify_all()
-        for future in pending:
-            if not future.done():
-                future.set_exception(
-                    failure
-                    if not isinstance(failure, NodeStopped)
-                    else OutcomeUnknown(f"{failure}; its last entries were not settled")
-                )
 
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+        if os.getpid() != self._pid:
+            raise NodeStopped(f"node {self._author.node} lives on in the parent of this process, its journal with it")
 
     def _error(self, end: Fenced | Spoilt | Trouble) -> HolocronError:
         node = self._author.node
@@ -240,6 +310,26 @@ class Journal:
                 return StoreUnreachable(error)
 
 
+class _Appended(Promised[int]):
+    """The position of an entry, once it is settled. Callbacks may take their time: no renewal waits for them."""
+
+    def __init__(self, lane: Lane) -> None:
+        super().__init__(lane.loop.clock)
+        self._lane = lane
+        # What was handed in is not taken back.
+        self.set_running_or_notify_cancel()
+
+    def add_done_callback(self, fn: Callable[[Future[int]], object]) -> None:
+        """Have `fn` called with this future once it is settled, beside the runtime's own thread."""
+        super().add_done_callback(lambda _: self._lane.tell(partial(fn, self)))
+
+
 def _one(step: Step) -> Procedure[Reply]:
     """A procedure of one step, whose reply is its result."""
     return (yield step)
+
+
+def _said(call: Callable[[], _T]) -> Procedure[_T]:
+    """A procedure of no step, that asks what only the scheduler's thread may touch."""
+    yield from ()
+    return call()

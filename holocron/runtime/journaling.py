@@ -23,8 +23,11 @@ __all__ = ["Journaling", "Settled"]
 # How long an unknown outcome may go on being settled before it is asked about afresh; it never gives up.
 _SETTLING_S = 30.0
 _PAUSE_S = 0.2
-# A checkpoint may be large, and its store slow.
+# What a way to the store carries that is still thought to be working.
+_SLOWEST_BYTES_PER_S = 1024 * 1024
+# A checkpoint may be large, and its store slow; so may the slots that are read together.
 _CHECKPOINT_S = 600.0
+_RECOVERY_S = 120.0
 
 Settled = Callable[[Fenced | Spoilt | None], None]
 
@@ -60,9 +63,7 @@ class Journaling:
         raised = yield from raise_fence(self.slots, self.author, self._world.nonce, self._deadline())
         if not isinstance(raised, Raised):
             return raised
-        position = yield from recover(
-            self.slots, self.checkpoints, self.author, raised, restore, consume, self._deadline
-        )
+        position = yield from recover(self.slots, self.checkpoints, self.author, raised, restore, consume, self._ample)
         if not isinstance(position, int):
             return position
         self._writer = Writer(raised.slot, position)
@@ -107,7 +108,8 @@ class Journaling:
     def _send(self, batch: Batch, nonce: str) -> None:
         if self._closed or self._end is not None:
             return
-        writing = write(self.slots, self.author, batch, nonce, self._deadline())
+        deadline = self._deadline(sum(len(entry) for entry in batch.entries))
+        writing = write(self.slots, self.author, batch, nonce, deadline)
         run(self._world, writing, lambda outcome: self._sent(batch, nonce, outcome))
 
     def _sent(self, batch: Batch, nonce: str, outcome: Wrote | Void | Fenced | Spoilt | Unknown) -> None:
@@ -146,20 +148,49 @@ class Journaling:
         """Keep `snapshot`, the state after the acknowledged `position`, and let go what two checkpoints make
         unnecessary.
         """
-        writer = self._writer
-        assert writer is not None
+        taken = yield from self.keep(snapshot, position, self.slot_of(position))
+        if isinstance(taken, Checkpoint):
+            self.forget(taken.position)
+        return taken
+
+    def slot_of(self, position: int) -> int:
+        """The slot of `position`; `ValueError` where it is not acknowledged or too far back for a checkpoint."""
+        assert self._writer is not None
+        return self._writer.slot_of(position)
+
+    def forget(self, position: int) -> None:
+        """A checkpoint covers what is before `position`: there will be none of an earlier one."""
+        assert self._writer is not None
+        self._writer.forget(position)
+
+    def keep(self, snapshot: bytes, position: int, slot: int) -> Procedure[Checkpoint | Spoilt | Trouble]:
+        """The part of `checkpoint` that deals with the store alone, and may be carried out on any thread."""
         deadline = Deadline(self._world.now(), _CHECKPOINT_S, max(self._settings.attempt_s, 30.0))
-        whose, slot = self.author.incarnation, writer.slot_of(position)
         taken = yield from take(
-            self.checkpoints, self.author, whose, slot, position, snapshot, self._world.nonce, deadline
+            self.checkpoints,
+            self.author,
+            self.author.incarnation,
+            slot,
+            position,
+            snapshot,
+            self._world.nonce,
+            deadline,
         )
         if not isinstance(taken, Checkpoint):
             return taken
-        writer.forget(taken.position)
         pruned = yield from prune(
             self.slots, self.checkpoints, self.author, self._settings.keep_age_s, self._world.nonce, deadline
         )
-        return taken if isinstance(pruned, int) else pruned
+        match pruned:
+            case Trouble(error=error, denied=denied):
+                return Trouble(f"the checkpoint stands, and what it makes unnecessary was not let go: {error}", denied)
+            case Spoilt():
+                return pruned
+        return taken
 
-    def _deadline(self) -> Deadline:
-        return Deadline(self._world.now(), _SETTLING_S, max(self._settings.attempt_s, 2.0))
+    def _deadline(self, size: int = 0) -> Deadline:
+        attempt_s = max(self._settings.attempt_s, 2.0) + size / _SLOWEST_BYTES_PER_S
+        return Deadline(self._world.now(), _SETTLING_S, attempt_s)
+
+    def _ample(self) -> Deadline:
+        return Deadline(self._world.now(), _RECOVERY_S, max(self._settings.attempt_s, 10.0))

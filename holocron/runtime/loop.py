@@ -6,19 +6,21 @@ blocked event loop or a store that hangs cannot starve a renewal.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import random
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from holocron.clock import Clock, Instant, PacedClock, SystemClock
+from holocron.errors import NodeStopped
 from holocron.observe.logs import logger
 from holocron.runtime.waiting import Promised, start, wait_for
-from holocron.runtime.world import run
+from holocron.runtime.world import World, run
 from holocron.store.base import Answer, Procedure, Request, Store, Unclear
 
 __all__ = ["Loop"]
@@ -44,6 +46,7 @@ class Loop:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._closed = False
+        self._awaited: set[Future[Any]] = set()
         self._io = ThreadPoolExecutor(io_threads, thread_name_prefix="holocron-io")
         self._thread = start(self.clock, self._work, "holocron-scheduler")
 
@@ -80,7 +83,7 @@ class Loop:
             self.post(lambda: done(answer))
 
         if self._paced is not None:
-            self._paced.start(ask, "holocron-io")
+            self._paced.submit(ask)
             return
         try:
             pool.submit(ask)
@@ -97,18 +100,38 @@ class Loop:
         """Call `call` on the scheduler thread, as soon as may be."""
         self.call_later(0.0, call)
 
-    def carry_out(self, procedure: Procedure[_T]) -> _T:
-        """What `procedure` returns or raises, while the calling thread waits; not to be called on the scheduler's."""
+    def carry_out(self, procedure: Procedure[_T], world: World | None = None, timeout_s: float | None = None) -> _T:
+        """What `procedure` returns or raises, while the calling thread waits; not to be called on the scheduler's.
+
+        Args:
+            world: whose threads put its requests, if not this loop's own.
+
+        Raises:
+            NodeStopped: this loop was closed first. TimeoutError: `timeout_s` has passed first; it goes on unseen.
+        """
         future: Promised[_T] = Promised(self.clock)
 
         def caught() -> Procedure[None]:
             try:
-                future.set_result((yield from procedure))
+                result = yield from procedure
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, whatever it is
-                future.set_exception(error)
+                with contextlib.suppress(InvalidStateError):
+                    future.set_exception(error)
+            else:
+                with contextlib.suppress(InvalidStateError):
+                    future.set_result(result)
 
-        self.post(lambda: run(self, caught(), lambda _: None))
-        return future.result()
+        with self._ready:
+            self._awaited.add(future)
+            closed = self._closed
+        try:
+            if closed:
+                raise _closed()
+            self.post(lambda: run(world or self, caught(), lambda _: None))
+            return future.result(timeout_s)
+        finally:
+            with self._ready:
+                self._awaited.discard(future)
 
     def close(self) -> None:
         """End the scheduler thread; requests under way are left to end by themselves."""
@@ -118,6 +141,12 @@ class Loop:
         self._io.shutdown(wait=False, cancel_futures=True)
         if threading.current_thread() is not self._thread:
             self._thread.join(5)
+        with self._ready:
+            awaited = list(self._awaited)
+        for future in awaited:
+            # Nothing takes it any further now, and whoever waits for it would wait for ever.
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(_closed())
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
@@ -141,3 +170,7 @@ class Loop:
 
     def _first(self) -> tuple[float, int, Callable[[], None]] | None:
         return self._heap[0] if self._heap else None
+
+
+def _closed() -> NodeStopped:
+    return NodeStopped("the node has stopped, and what was under way ended with it")

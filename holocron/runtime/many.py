@@ -123,13 +123,22 @@ class Runtime:
         return {"settings": self._settings, **node, "lane": self._lane}
 
     def _ready(self) -> Store | str:
-        if self._stopped:
-            raise NodeStopped("this runtime has stopped, and all of its nodes")
+        self._check()
         return self._store
 
     def _keep(self, node: Node) -> Node:
         with self._lock:
             # Those that have ended need nobody to stop them.
             self._nodes = {name: kept for name, kept in self._nodes.items() if not kept.stopped}
-            self._nodes[f"{node.id}/{node.incarnation}"] = node
+            late = self._stopped
+            if not late:
+                self._nodes[f"{node.id}/{node.incarnation}"] = node
+        if late:
+            # Everything else was stopped while this one came aboard.
+            node.stop(0.0)
+            self._check()
         return node
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise NodeStopped("this runtime has stopped, and all of its nodes")

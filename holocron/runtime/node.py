@@ -190,7 +190,7 @@ class Node:
         limit = self._settings.ttl_s if timeout is None else timeout
         self._leadership.retire(limit)
         if self._host is not None:
-            self._host.close()
+            self._host.close(limit)
         said = Signal(self._loop.clock)
         self._loop.post(lambda: self._engine.close(said.set))
         said.wait(limit)
@@ -410,6 +410,10 @@ class Node:
         host = Host(service, self.journal, checkpoint_every=checkpoint_every)
         position = host.open(progress)
         self._host = host
+        if self._gone.is_set():
+            # It ended meanwhile, and may not have seen that there is a service.
+            host.close(0.0)
+            raise self._why_stopped()
         self.subscribe(host.told)
         if hasattr(service, "on_elected"):
             self.campaign()
@@ -480,7 +484,7 @@ class Node:
         if self._journal is not None:
             self._journal.close()
         if self._host is not None:
-            self._host.close()
+            self._host.close(self._settings.ttl_s)
         self._told.close()
         self._session.close()
 

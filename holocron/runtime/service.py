@@ -13,17 +13,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from functools import partial
 from typing import Any, Protocol, cast
 
 import msgspec
 
 from holocron import events
+from holocron.clock import elapsed_holder_s
 from holocron.errors import HolocronError, NodeStopped, OutcomeUnknown, RecordUnreadable, SettingsError
 from holocron.observe.logs import logger
 from holocron.runtime.journal import Journal
-from holocron.runtime.waiting import Promised, start, take
+from holocron.runtime.waiting import Promised, Signal, start, take
+from holocron.state.slots import ENTRY_LIMIT_BYTES
 
 __all__ = ["Host", "Service"]
 
@@ -84,9 +84,11 @@ class Host:
             raise SettingsError(f"checkpoint_every is {checkpoint_every} and cannot be below zero")
         self.service = service
         self._journal = journal
+        self._clock = journal.clock
         self._every = checkpoint_every
         self._bytes = checkpoint_bytes
         self._log = logger()
+        # Held for an instant only, never while anything is waited for.
         self._order = threading.Lock()
         # Taken once and never given back.
         self._closing = threading.Lock()
@@ -98,8 +100,11 @@ class Host:
         # The position of the command that was applied last, and how many and how much since the last checkpoint.
         self._applied = 0
         self._since_checkpoint = [0, 0]
-        self._checkpointing: threading.Thread | None = None
-        self._applier: threading.Thread | None = None
+        # Each set while no thread of that kind is at work.
+        self._not_applying = Signal(self._clock)
+        self._not_checkpointing = Signal(self._clock)
+        self._not_applying.set()
+        self._not_checkpointing.set()
 
     def open(self, progress: Callable[[int], None] | None = None) -> int:
         """Bring the service to where its last acknowledged command left it; how many commands that is.
@@ -111,7 +116,7 @@ class Host:
         def restore(snapshot: bytes, position: int) -> None:
             try:
                 kept = msgspec.msgpack.decode(snapshot, type=_Kept)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise RecordUnreadable(f"the checkpoint at position {position} is not a service's: {error}") from None
             restoring = self._optional("restore")
             if restoring is None:
@@ -120,21 +125,26 @@ class Host:
                 )
             restoring(kept.snapshot)
             self._answers = OrderedDict(kept.answers)
+            self._since_checkpoint = [0, 0]
 
         def apply(position: int, data: bytes) -> None:
             try:
                 entry = msgspec.msgpack.decode(data, type=_Entry)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise RecordUnreadable(f"the entry at position {position} is not a command: {error}") from None
             with contextlib.suppress(Exception):
                 # It raised the first time too, and changed nothing.
                 self._apply(entry)
+            # They count: a process that dies early each time would never come to a checkpoint else.
+            self._since_checkpoint[0] += 1
+            self._since_checkpoint[1] += len(data)
             if progress is not None:
                 progress(position)
 
-        position = self._journal.replay(apply, restore)
-        self._applier = start(self._journal.clock, self._work, "holocron-apply")
-        return position
+        self._applied = self._journal.replay(apply, restore)
+        self._not_applying.clear()
+        start(self._clock, self._work, "holocron-apply")
+        return self._applied
 
     def submit(self, command: bytes, key: str = "", timeout: float | None = None) -> bytes:
         """The service's answer to `command`, given once it is durable and applied.
@@ -147,53 +157,96 @@ class Host:
             what `Service.apply` raises, and what `Journal.append` raises: after `OutcomeUnknown` or `Superseded` repeat
             it with the same key.
         """
-        if len(key) > _KEY_LIMIT:
-            raise SettingsError(f"an idempotency key has at most {_KEY_LIMIT} characters, this one has {len(key)}")
+        began = self._clock.now()
+        answered = self._submit(command, key, timeout)
+        left_s = None if timeout is None else max(0.0, timeout - elapsed_holder_s(began, self._clock.now()))
         try:
-            return self.submit_nowait(command, key).result(timeout)
-        except FutureTimeout:
+            return answered.result(left_s)
+        except TimeoutError:
+            if answered.done():
+                # The service's own: it is the answer.
+                return answered.result()
             raise OutcomeUnknown("a command was not answered in time; it may yet be applied") from None
 
     def submit_nowait(self, command: bytes, key: str = "") -> Future[bytes]:
-        """As `submit`, without waiting for the answer."""
+        """As `submit`, without waiting for the answer; it waits for room where the journal is far behind."""
+        return self._submit(command, key, None)
+
+    def _submit(self, command: bytes, key: str, timeout: float | None) -> Future[bytes]:
+        if len(key) > _KEY_LIMIT:
+            raise SettingsError(f"an idempotency key has at most {_KEY_LIMIT} characters, this one has {len(key)}")
         entry = _Entry(key, bytes(command))
         data = msgspec.msgpack.encode(entry)
+        if len(data) > ENTRY_LIMIT_BYTES:
+            raise SettingsError(
+                f"a command is at most {ENTRY_LIMIT_BYTES} bytes with its key, this one has {len(data)}"
+            )
         with self._order:
-            if self._failure is not None:
-                raise self._failure
-            answered: Promised[bytes] = Promised(self._journal.clock)
-            if key:
-                if key in self._answers:
-                    answered.set_result(self._answers[key])
-                    return answered
-                if key in self._under_way:
-                    return self._under_way[key]
+            known = self._known(key)
+        if known is not None:
+            return known
+        self._journal.reserve(len(data), timeout)
+        with self._order:
+            known = self._known(key)
+            if known is not None:
+                self._journal.waive(len(data))
+                return known
             # In one breath, so that commands are applied in the order in which they are journaled.
-            journaled = self._journal.append_nowait(data)
+            journaled = self._journal.hand_in(data)
+            answered = self._promise()
             if key:
                 self._under_way[key] = answered
             self._queue.put(_Submitted(entry, len(data), journaled, answered))
             return answered
 
-    def close(self) -> None:
-        """Apply what is durable, take one last checkpoint, and no more commands. Calling it again is harmless."""
+    def _known(self, key: str) -> Future[bytes] | None:
+        """What is known of a command under this key already."""
+        if self._failure is not None:
+            raise self._failure
+        if not key:
+            return None
+        answer = self._answers.get(key)
+        if answer is None:
+            return self._under_way.get(key)
+        answered = self._promise()
+        answered.set_result(answer)
+        return answered
+
+    def _promise(self) -> Future[bytes]:
+        answered: Promised[bytes] = Promised(self._clock)
+        # What was submitted is not taken back.
+        answered.set_running_or_notify_cancel()
+        return answered
+
+    def close(self, limit_s: float) -> None:
+        """Apply what is durable, take one last checkpoint, and no more commands. Calling it again is harmless.
+
+        Where the store or the service takes longer than `limit_s`, neither is waited for: what is not acknowledged by
+        then is unknown, and whoever resumes the node applies a few commands more.
+        """
         if not self._closing.acquire(blocking=False):
             return
+        began = self._clock.now()
+
+        def left_s() -> float:
+            return max(0.0, limit_s - elapsed_holder_s(began, self._clock.now()))
+
         with self._order:
             self._failure = self._failure or NodeStopped("the node has stopped, and its service with it")
-        if self._applier is not None:
             self._queue.put(None)
-            self._applier.join()
-        if self._checkpointing is not None:
-            self._checkpointing.join()
-        snapshot = self._optional("snapshot")
-        if self._every and self._since_checkpoint[0] and snapshot is not None:
+        if not self._not_applying.wait(left_s()):
+            # It waits for the store, and that is over with this, or else for the service itself.
+            self._journal.close()
+            self._not_applying.wait(limit_s)
+        self._not_checkpointing.wait(left_s())
+        applied, checkpointed = self._not_applying.is_set(), self._not_checkpointing.is_set()
+        if self._every and self._since_checkpoint[0] and applied and checkpointed and self._journal.failure is None:
             # So that whoever resumes the node has next to nothing to apply again.
-            self._checkpoint(self._kept(snapshot), self._applied)
-        self._call("stop")
-
-    def _kept(self, snapshot: Callable[[], bytes]) -> bytes:
-        return msgspec.msgpack.encode(_Kept(snapshot(), tuple(self._answers.items())))
+            self._checkpoint(self._kept(), self._applied, left_s())
+        if applied:
+            self._call("stop")
+        else:
+            self._log.warning("A service is still at work on a command and was not told to stop.")
 
     def told(self, event: events.Event) -> None:
         """What the node's subscribers are told, for a service that stands for election."""
@@ -206,33 +259,41 @@ class Host:
     # --- the applying thread ----------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (submitted := take(self._journal.clock, self._queue)) is not None:
-            try:
-                self._applied = submitted.journaled.result()
-            except HolocronError as error:
-                # Whatever follows in the queue was journaled after it, so none of it can be acknowledged either.
-                self._fail(error)
-                self._answer(submitted, error=error)
-                continue
-            try:
-                answer = self._apply(submitted.entry)
-            except Exception as error:  # noqa: BLE001 - what the service raises is its answer
-                self._answer(submitted, error=error)
-            else:
-                self._answer(submitted, answer)
-            self._count(submitted.size)
+        try:
+            while (submitted := take(self._clock, self._queue)) is not None:
+                self._serve(submitted)
+        finally:
+            self._not_applying.set()
+
+    def _serve(self, submitted: _Submitted) -> None:
+        try:
+            self._applied = submitted.journaled.result()
+        except HolocronError as error:
+            # Whatever follows in the queue was journaled after it, and so the journal fails that too.
+            self._answer(submitted, error=error)
+            return
+        try:
+            answer = self._apply(submitted.entry)
+        except BaseException as error:  # noqa: BLE001 - what the service raises is its answer, and ends no thread
+            self._answer(submitted, error=error)
+        else:
+            self._answer(submitted, answer)
+        self._count(submitted.size)
 
     def _apply(self, entry: _Entry) -> bytes:
-        if entry.key and entry.key in self._answers:
-            return self._answers[entry.key]
+        known = self._answers.get(entry.key) if entry.key else None
+        if known is not None:
+            return known
         answer = self.service.apply(entry.command)
+        if not isinstance(answer, bytes):
+            raise TypeError(f"{type(self.service).__name__}.apply returned {type(answer).__name__} and not bytes")
         if entry.key:
             self._answers[entry.key] = answer
             while len(self._answers) > _KEYS_KEPT:
                 self._answers.popitem(last=False)
         return answer
 
-    def _answer(self, submitted: _Submitted, answer: bytes = b"", error: Exception | None = None) -> None:
+    def _answer(self, submitted: _Submitted, answer: bytes = b"", error: BaseException | None = None) -> None:
         with self._order:
             self._under_way.pop(submitted.entry.key, None)
         if error is not None:
@@ -240,9 +301,7 @@ class Host:
         else:
             submitted.answered.set_result(answer)
 
-    def _fail(self, error: HolocronError) -> None:
-        with self._order:
-            self._failure = self._failure or error
+    # --- checkpoints ------------------------------------------------------------------------------------------------
 
     def _count(self, size: int) -> None:
         """A checkpoint, if it is time for one: the snapshot is taken here, between two commands, and written aside."""
@@ -250,26 +309,56 @@ class Host:
         self._since_checkpoint[1] += size
         commands, volume = self._since_checkpoint
         due = self._every and (commands >= self._every or volume >= self._bytes)
-        if not due or (self._checkpointing is not None and self._checkpointing.is_alive()):
-            return
-        snapshot = self._optional("snapshot")
-        if snapshot is None:
+        if not due or not self._not_checkpointing.is_set():
             return
         self._since_checkpoint = [0, 0]
-        work = partial(self._checkpoint, self._kept(snapshot), self._applied)
-        self._checkpointing = start(self._journal.clock, work, "holocron-checkpoint")
+        kept, position = self._kept(), self._applied
+        if kept is None:
+            return
+        self._not_checkpointing.clear()
 
-    def _checkpoint(self, kept: bytes, position: int) -> None:
+        def keep() -> None:
+            try:
+                self._checkpoint(kept, position)
+            finally:
+                self._not_checkpointing.set()
+
+        start(self._clock, keep, "holocron-checkpoint")
+
+    def _kept(self) -> bytes | None:
+        """What a checkpoint is to hold, if the service has a snapshot to give."""
+        snapshot = self._call("snapshot")
+        if snapshot is None:
+            return None
+        if not isinstance(snapshot, bytes):
+            self._log.error(
+                f"{type(self.service).__name__}.snapshot returned {type(snapshot).__name__} and not bytes: no "
+                "checkpoint was taken"
+            )
+            return None
+        return msgspec.msgpack.encode(_Kept(snapshot, tuple(self._answers.items())))
+
+    def _checkpoint(self, kept: bytes | None, position: int, timeout: float | None = None) -> None:
+        if kept is None:
+            return
         try:
-            self._journal.checkpoint(kept, position)
+            self._journal.checkpoint(kept, position, timeout)
         except HolocronError as error:
             # The journal has everything; the next checkpoint has another chance.
-            self._log.warning("A checkpoint was not taken.", error=str(error), position=position)
+            self._log.warning("A checkpoint did not come through.", error=str(error), position=position)
+
+    # --- the service's own ------------------------------------------------------------------------------------------
 
     def _optional(self, name: str) -> Callable[..., Any] | None:
         return cast("Callable[..., Any] | None", getattr(self.service, name, None))
 
-    def _call(self, name: str, *arguments: object) -> None:
+    def _call(self, name: str, *arguments: object) -> Any:
+        """What the service's `name` returns; None where it has none, or where it raises, which is logged."""
         method = self._optional(name)
-        if method is not None:
-            method(*arguments)
+        if method is None:
+            return None
+        try:
+            return method(*arguments)
+        except Exception:  # noqa: BLE001 - the service's fault is logged, and neither the node nor its end waits for it
+            self._log.exception(f"{type(self.service).__name__}.{name} raised.")
+            return None

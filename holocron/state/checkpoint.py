@@ -59,7 +59,7 @@ def take(
         case Unsettled(error=error):
             return Trouble(error)
         case Held():
-            # There is one for this slot already: of the same state, or it would not be of this slot.
+            # There is one of an entry in the same slot already, and a replay from that one is as good.
             pass
         case Replaced():
             pass
