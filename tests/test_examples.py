@@ -79,7 +79,12 @@ SHOWS = {
 
 
 def _files() -> list[str]:
-    return sorted(path.name for path in EXAMPLES.glob("*.py"))
+    return sorted(path.name for path in EXAMPLES.glob("*.py") if path.name not in _tests())
+
+
+def _tests() -> list[str]:
+    """The examples that are tests themselves: pytest runs them."""
+    return sorted(path.name for path in EXAMPLES.glob("test_*.py"))
 
 
 def _run(name: str, *arguments: str) -> str:
@@ -106,7 +111,7 @@ def test_every_example_is_run_and_listed() -> None:
     """No example without a test, and none that its index does not name."""
     listed = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \|", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
     assert _files() == sorted(SHOWS)
-    assert _files() == sorted(listed)
+    assert sorted([*_files(), *_tests()]) == sorted(listed)
 
 
 @pytest.mark.parametrize("name", _files())
@@ -123,3 +128,19 @@ def test_an_example_runs_where_it_is_told(name: str, tmp_path: Path) -> None:
     _shown(name, _run(name, tmp_path.as_uri()))
     # At the place itself, or under the prefix that the example names.
     assert list(tmp_path.rglob("cluster.json"))
+
+
+@pytest.mark.parametrize("name", _tests())
+def test_an_example_of_a_test_passes(name: str) -> None:
+    """As its user runs it, with nothing but pytest and Holocron installed; a warning would fail it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(EXAMPLES / name)],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\d+ passed in ", done.stdout, re.MULTILINE), done.stdout
