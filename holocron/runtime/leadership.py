@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
+from typing import NamedTuple
 
 from holocron import events
 from holocron.errors import (
@@ -44,7 +45,16 @@ from holocron.runtime.telling import Announcer
 from holocron.runtime.waiting import result_of, start, wait_for
 from holocron.settings import VALUE_LIMIT_BYTES, Settings
 
-__all__ = ["Leadership"]
+__all__ = ["Held", "Leadership"]
+
+
+class Held(NamedTuple):
+    """Work that holds a lease, and has to be finished before the lease is released."""
+
+    lease: Lease
+    thread: int
+    # Whether the tenure ends with the work, as it does with a body of `lead`; else it ends if nobody else wants it.
+    ends: bool
 
 
 class Leadership:
@@ -62,13 +72,12 @@ class Leadership:
         self._told = told
         self._settings = settings
         self._changed = threading.Condition()
-        # The bodies of `lead` that run, by thread, and the lease each was given: work to finish before its release.
-        self._holders: list[tuple[int, Lease]] = []
+        self._holders: list[Held] = []
         # Threads whose work is over though they are inside a body: they stop the node.
         self._excused: set[int] = set()
-        # Why it stands for election: in the background, and for each `lead` that waits.
+        # Why it stands for election: in the background, and for each who waits, to be woken when `take` may succeed.
         self._campaigning = False
-        self._waiting = 0
+        self._waiting: list[Callable[[], None]] = []
         # Whether the log was told of a try whose end it has not been told of yet.
         self._trying = False
         # The lease whose end is under way here, so that it is told once and by one thread.
@@ -101,23 +110,84 @@ class Leadership:
         with self._changed:
             self._retiring = True
             self._excused.add(threading.get_ident())
-            self._changed.notify_all()
+            self._wake()
         self._loop.post(self._restand)
         self._hand_over(None, timeout)
 
     @contextlib.contextmanager
-    def hold(self, timeout: float | None) -> Iterator[Lease]:
+    def hold(self, timeout: float | None, *, ends: bool = True) -> Iterator[Lease]:
         """Wait for leadership, hold it for the body; where several bodies hold one lease, the last one out releases."""
-        lease = self._await_lease(timeout)
+        held = self._await_lease(timeout, ends)
         try:
-            yield lease
+            yield held.lease
         finally:
-            # A fork that leaves the body has nothing to give back, and may have copied a lock that someone held.
-            if os.getpid() == self._pid:
-                self._leave(lease)
+            if self.leave(held):
+                self.release(held.lease)
+
+    @contextlib.contextmanager
+    def standing(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Stand for election; `wake` is called, on any thread, whenever `take` may have another answer than before."""
+        if os.getpid() != self._pid:
+            raise NodeStopped(f"node {self._node} has stopped")
+        with self._changed:
+            self._waiting.append(wake)
+        self._loop.post(self._restand)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiting.remove(wake)
+            self._loop.post(self._restand)
+
+    def take(self, *, ends: bool = True) -> Held | None:
+        """Hold the lease on the calling thread, until `leave`; None while there is none to hold, and never waits."""
+        with self._changed:
+            if self._over is not None or self._retiring:
+                raise self._over or NodeStopped(f"node {self._node} has stopped")
+            lease = self.lease
+            if lease is None or not lease.valid:
+                return None
+            held = Held(lease, threading.get_ident(), ends)
+            self._holders.append(held)
+            return held
+
+    def leave(self, held: Held) -> bool:
+        """The work is over; whether the lease ended with it, so that the caller has to `release` it. Never waits."""
+        # A fork that leaves the body has nothing to give back, and may have copied a lock that someone held.
+        if os.getpid() != self._pid:
+            return False
+        with self._changed:
+            self._holders.remove(held)
+            last = held.ends and not any(other.ends and other.lease is held.lease for other in self._holders)
+            # In one breath with leaving, or another body could begin with a lease that is about to end.
+            over = last and held.lease is self.lease and not self._retiring and self._begin_to_end()
+            self._changed.notify_all()
+        # Nobody here may stand for the next term any more when the release of this one is written.
+        self._loop.post(self._restand)
+        return over
+
+    def release(self, lease: Lease) -> None:
+        """Release the lease that ended when the last work left it, and wait for that."""
+        if self._told.calling:
+            # The release waits for subscribers, and this is one.
+            self._aside(self._end_and_release, lease, None, None)
+        else:
+            self._end_and_release(lease, None, None)
 
     def publish(self, value: bytes, timeout: float | None) -> int:
         """Have `value` ride in the next epoch; the number of that epoch."""
+        term, epoch = self.publish_nowait(value)
+        try:
+            return result_of(self._loop.clock, epoch, timeout)
+        except TimeoutError:
+            raise self.unsettled(term) from None
+
+    def unsettled(self, term: int) -> OutcomeUnknown:
+        """What is raised where nobody knows in time what became of a value."""
+        return OutcomeUnknown(f"node {self._node}: publishing in term {term} was not settled in time")
+
+    def publish_nowait(self, value: bytes) -> tuple[int, Future[int]]:
+        """As `publish`, without waiting: the term in which it is asked for, and the epoch to come."""
         if len(value) > VALUE_LIMIT_BYTES:
             raise SettingsError(f"a published value is at most {VALUE_LIMIT_BYTES} bytes, this one has {len(value)}")
         lease = self.lease
@@ -130,16 +200,12 @@ class Leadership:
                 raise self._over
             self._tickets[ticket] = future
         self._loop.post(lambda: self._engine.feed(AskedToPublish(Publishing(ticket, bytes(value)))))
-        try:
-            return result_of(self._loop.clock, future, timeout)
-        except TimeoutError:
-            unsettled = f"node {self._node}: publishing in term {lease.term} was not settled in time"
-            raise OutcomeUnknown(unsettled) from None
+        return lease.term, future
 
     def hand_over(self, heir: str | None, timeout: float | None) -> None:
         """Hand over; where the caller is itself the work to wait for, or a subscriber, do not wait for it here."""
         with self._changed:
-            waited_for = any(thread == threading.get_ident() for thread, _ in self._holders)
+            waited_for = any(held.thread == threading.get_ident() for held in self._holders)
         if waited_for or self._told.calling:
             self._hand_over_aside(heir, timeout)
         else:
@@ -147,13 +213,17 @@ class Leadership:
 
     def finish(self, error: HolocronError) -> None:
         """The node has stopped: whoever still waits for anything gets `error`, or an unknown outcome."""
-        lease = self.lease
-        if lease is not None:
-            lease.end(Reason.RELEASED)
         with self._changed:
             self._over = error
             tickets = [*self._tickets.values()]
-            self._changed.notify_all()
+            lease, self.lease = self.lease, None
+            told = self._draining is lease
+            if lease is not None:
+                lease.end(Reason.RELEASED)
+            self._wake()
+        if lease is not None and not told:
+            # It was won while the node was about to stop already, or would not be given back.
+            self._say_lost(Reason.RELEASED)
         for future in tickets:
             if not future.done():
                 future.set_exception(OutcomeUnknown(f"node {self._node} stopped before the value was settled"))
@@ -167,7 +237,7 @@ class Leadership:
                 lease = Lease(tenure, self._loop.clock, self._node, partial(self._lapsed, tenure.term))
                 with self._changed:
                     self.lease = lease
-                    self._changed.notify_all()
+                    self._wake()
                 # Whoever waited for it may have given up meanwhile.
                 self._loop.post(self._restand)
                 self._trying = False
@@ -203,7 +273,7 @@ class Leadership:
         """Stand for as long as anybody wants to lead, or holds the lease; what nobody wants is given back."""
         with self._changed:
             lease = self.lease
-            wanted = self._campaigning or self._waiting > 0 or any(held is lease for _, held in self._holders)
+            wanted = self._campaigning or bool(self._waiting) or any(held.lease is lease for held in self._holders)
             standing = wanted and not self._retiring
             unwanted = lease is not None and not wanted and self._draining is not lease and not self._retiring
         if unwanted:
@@ -267,28 +337,24 @@ class Leadership:
         tenure = self._engine.election.tenure
         return tenure is not None and tenure.term == term
 
-    def _await_lease(self, timeout: float | None) -> Lease:
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        for wake in self._waiting:
+            wake()
+
+    def _await_lease(self, timeout: float | None, ends: bool) -> Held:
         end_s = None if timeout is None else self._now_s() + timeout
-        with self._changed:
-            self._waiting += 1
-        self._loop.post(self._restand)
-        try:
-            with self._changed:
-                while (lease := self.lease) is None or not lease.valid:
-                    left_s = None if end_s is None else end_s - self._now_s()
-                    if self._over is not None or self._retiring:
-                        raise self._over or NodeStopped(f"node {self._node} has stopped")
-                    if left_s is not None and left_s <= 0:
-                        break
-                    wait_for(self._loop.clock, self._changed, partial(self._settled, lease), left_s)
-                else:
-                    self._holders.append((threading.get_ident(), lease))
-                    return lease
-        finally:
-            with self._changed:
-                self._waiting -= 1
-            self._loop.post(self._restand)
-        raise LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._who_leads()}")
+        with self.standing(lambda: None), self._changed:
+            while (held := self.take(ends=ends)) is None:
+                left_s = None if end_s is None else end_s - self._now_s()
+                if timeout is not None and left_s is not None and left_s <= 0:
+                    raise self.too_late(timeout)
+                wait_for(self._loop.clock, self._changed, partial(self._settled, self.lease), left_s)
+            return held
+
+    def too_late(self, timeout: float) -> LeadTimeout:
+        """What is raised where leadership did not come in time."""
+        return LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._who_leads()}")
 
     def _settled(self, but: Lease | None) -> bool:
         """Whether there is a lease other than `but`, or never will be one again."""
@@ -296,21 +362,6 @@ class Leadership:
 
     def _now_s(self) -> float:
         return self._loop.now().mono_s
-
-    def _leave(self, lease: Lease) -> None:
-        with self._changed:
-            self._holders.remove((threading.get_ident(), lease))
-            last = all(held is not lease for _, held in self._holders)
-            # In one breath with leaving, or another body could begin with a lease that is about to end.
-            ends = last and lease is self.lease and not self._retiring and self._begin_to_end()
-            self._changed.notify_all()
-        # Nobody here may stand for the next term any more when the release of this one is written.
-        self._loop.post(self._restand)
-        if ends and self._told.calling:
-            # The release waits for subscribers, and this is one.
-            self._aside(self._end_and_release, lease, None, None)
-        elif ends:
-            self._end_and_release(lease, None, None)
 
     def _hand_over_aside(self, heir: str | None, timeout: float | None) -> None:
         self._aside(self._hand_over, heir, timeout)
@@ -345,7 +396,7 @@ class Leadership:
         limit = self._settings.drain if timeout is None else timeout
 
         def working() -> bool:
-            return any(held is lease and thread not in self._excused for thread, held in self._holders)
+            return any(held.lease is lease and held.thread not in self._excused for held in self._holders)
 
         try:
             self._say_lost(lease.reason or Reason.RELEASED)

@@ -52,6 +52,13 @@ class Lease:
         """Set when the lease is over; wait on it instead of polling `valid`."""
         return self._lost if os.getpid() == self._pid else _LOST
 
+    def when_lost(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called once the lease is over, at once if it is already; call the result to have it forgotten.
+
+        It is called on the thread that ends the lease, which may be the renewing one: it must neither wait nor raise.
+        """
+        return self._lost.then(call)
+
     @property
     def token(self) -> int:
         """The fencing token: the term of this tenure. Send it with every write to a resource that checks it."""

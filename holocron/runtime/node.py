@@ -36,6 +36,7 @@ from holocron.runtime.lane import Lane
 from holocron.runtime.leadership import Leadership
 from holocron.runtime.lease import Lease
 from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained, Unreadable
+from holocron.runtime.only import leader_only
 from holocron.runtime.service import Host, Service
 from holocron.runtime.session import Session
 from holocron.runtime.telling import Announcer
@@ -345,6 +346,8 @@ class Node:
         self._check_running()
         with self._leadership.hold(timeout) as lease:
             yield lease
+
+    leader_only = leader_only
 
     def run(self, work: Callable[[Lease], _R], timeout: float | None = None) -> _R:
         """`work(lease)`'s result: run while leader, and again from the start whenever the lease was lost on the way.

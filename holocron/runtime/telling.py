@@ -37,6 +37,8 @@ class Announcer:
         self.tally = Tally()
         #: The newest lock file that was read, None where that could not be done.
         self.head: Epoch | None = None
+        #: Set once everything was told, and nothing more will be.
+        self.over = Signal(clock)
         self._election = election
         self._clock = clock
         self._log = logger(node=node)
@@ -137,3 +139,4 @@ class Announcer:
                     callback(event)
                 except Exception:  # noqa: BLE001 - the application's fault is logged and hurts nothing of ours
                     self._log.exception("A subscriber raised.", event_=type(event).__name__)
+        self.over.set()
