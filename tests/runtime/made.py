@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holocron.clock import SystemClock
-from holocron.layout import CLUSTER, EPOCH_FLOOR, EPOCHS, identity_key, member_key, numbered
+from holocron.layout import CLUSTER, EPOCH_FLOOR, EPOCHS, PROBE, identity_key, member_key, numbered
 from holocron.records import (
     Beacon,
     Cause,
@@ -13,6 +13,7 @@ from holocron.records import (
     Holder,
     Identity,
     Leader,
+    Marker,
     Member,
     Published,
     Record,
@@ -84,6 +85,12 @@ def genesis(store: Store) -> None:
     """A cluster that has begun, without an epoch."""
     put(store, CLUSTER, Genesis(cluster=UUID, nonce="g", ttl_min_ms=1000, ttl_max_ms=600_000, created="then"))
     put(store, EPOCH_FLOOR, Floor(cluster=UUID, nonce="f", floor=1))
+
+
+def begun(store: Store) -> None:
+    """A cluster that has begun on a store that has shown what it promises: nobody probes it again."""
+    genesis(store)
+    put(store, PROBE, Marker(cluster=UUID, nonce="p", probed="then", rounds=1, clock_agrees=True))
 
 
 def chain(store: Store, *epochs: Epoch) -> None:

@@ -14,12 +14,11 @@ import pytest
 
 from holocron import Node, Settings, StoreOptions, open_store
 from holocron.events import Elected
-from holocron.layout import CONTROL, EPOCH_FLOOR, EPOCHS, MEMBERS, PROBE, member_key, numbered
-from holocron.records import Marker
+from holocron.layout import CONTROL, EPOCH_FLOOR, EPOCHS, MEMBERS, member_key, numbered
 from holocron.runtime import session
 from holocron.store.base import Store
 from holocron.testing.server import CREDENTIALS, Server, serve
-from tests.runtime.made import UUID, genesis, put
+from tests.runtime.made import begun
 from tests.runtime.stores import Meddler, Trip
 from tests.runtime.waiting import LIVENESS_S, Heard, until
 
@@ -51,8 +50,7 @@ def location(server: Server) -> str:
     """A cluster that has begun, on a store that has shown what it promises: what comes once is not what is counted."""
     place = f"s3://holocron/b-{secrets.token_hex(6)}"
     store = open_store(place, StoreOptions(endpoint_url=server.url))
-    genesis(store)
-    put(store, PROBE, Marker(cluster=UUID, nonce="p", probed="then", rounds=1, clock_agrees=True))
+    begun(store)
     store.close()
     return place
 
