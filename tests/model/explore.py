@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from tests.model.bounds import Bounds
+from tests.model.liveness import Liveness
 from tests.model.subject import SHIPPED, Subject
 from tests.model.world import World
 
@@ -26,6 +27,8 @@ class Report(msgspec.Struct, frozen=True):
     exhausted: bool
     seconds: float
     memory_mb: int
+    # States in which nobody led and nothing was under way, each of which can still elect.
+    quiescent: int = 0
     wrong: str | None = None
     # From the first state to the one that is wrong.
     path: tuple[int, ...] = ()
@@ -40,6 +43,7 @@ def explore(
 ) -> Report:
     """Visit up to `states` distinct states within `bounds`, the nearest first, and stop at the first that is wrong."""
     world = world or World(subject, bounds)
+    liveness = Liveness(subject, bounds)
     began = time.perf_counter()
     first = world.first()
     # Each state with the one that it was first reached from.
@@ -50,7 +54,9 @@ def explore(
     def report(exhausted: bool, wrong: str | None = None, path: tuple[int, ...] = ()) -> Report:
         memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         seconds = time.perf_counter() - began
-        return Report(bounds, len(parents), transitions, depth, exhausted, seconds, memory_mb, wrong, path)
+        return Report(
+            bounds, len(parents), transitions, depth, exhausted, seconds, memory_mb, liveness.asked, wrong, path
+        )
 
     while level:
         following: list[int] = []
@@ -62,6 +68,9 @@ def explore(
                 if after not in parents:
                     parents[after] = state
                     following.append(after)
+                    stuck = liveness.stuck(world, after)
+                    if stuck is not None:
+                        return report(False, stuck, (*_path(parents, state), after))
             if len(parents) >= states:
                 return report(False)
         level = following

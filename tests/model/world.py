@@ -77,6 +77,7 @@ class World:
         self._seen: dict[tuple[int, int], int] = {}
         self._written: dict[tuple[int, int], tuple[int, str | None, int, int]] = {}
         self._landed: dict[tuple[int, int, int], tuple[int, int, str | None, int]] = {}
+        self._moved_in: dict[int, int] = {0: 0}
         self._joined: dict[tuple[int, int], int] = {}
         self._aged: dict[int, int] = {0: 0}
         self._overdue: dict[int, bool] = {0: False}
@@ -119,6 +120,18 @@ class World:
             return False
         wanted = theirs.bucket, theirs.slots, theirs.late
         return any(self._symmetry.exchanged(mine.bucket, mine.slots, mine.late, order) == wanted for order in ORDERS)
+
+    def moved_in(self, other: World, state: int) -> int:
+        """`state` of `other` as a state of this world, with this world's budgets."""
+        scene = _Scene(state)
+        slots = []
+        for number in scene.slots:
+            moved = self._moved_in.get(number)
+            if moved is None:
+                moved = self._moved_in[number] = self.parts.of(other.parts.values[number])
+            slots.append(moved)
+        bucket = self.buckets.of(other.buckets.values[scene.bucket])
+        return self._state(bucket, slots, self.lates.of(other.lates.values[scene.late]), 0, 0)
 
     # --- the first state --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,31 @@
+"""The worlds that are explored: the short ones whole, within a minute together; the long one as far as it is let."""
+
+from __future__ import annotations
+
+from tests.model.bounds import Bounds, Budget
+
+__all__ = ["LONG", "SHORT"]
+
+# Three nodes and four epochs everywhere, but where it says otherwise. With no slack everything that is due happens
+# before the next tick, in any order, unless somebody is stopped, asleep, dead or not answered: that keeps the time
+# that nothing goes wrong short, and leaves room for what does.
+SHORT = (
+    Bounds("crash and resume", slack=0, budget=Budget(crash=1)),
+    Bounds("a former self lives on", slack=0, budget=Budget(usurped=1)),
+    Bounds("a stopped process", slack=0, budget=Budget(stopped=1, skewed=1)),
+    Bounds("a sleeping machine", slack=0, budget=Budget(asleep=1)),
+    Bounds("lost and late", slack=0, budget=Budget(lost=1, late=1)),
+    Bounds("strange answers", slack=0, budget=Budget(lost=1, published=1), strange_answers=True),
+    Bounds("retention", slack=0, budget=Budget(trimmed=1)),
+    Bounds("release and publish", slack=0, budget=Budget(released=1, published=1)),
+    Bounds("heirs in order", slack=0, budget=Budget(released=1), ranked=True),
+    Bounds("never forced to act", nodes=2, epochs=2, budget=Budget(skewed=1)),
+    Bounds("polls at their pace", nodes=2, epochs=2, paced=True),
+)
+LONG = (
+    Bounds(
+        "everything at once",
+        slack=0,
+        budget=Budget(lost=1, late=1, crash=1, asleep=1, trimmed=1),
+    ),
+)
