@@ -14,12 +14,13 @@ from types import ModuleType
 import pytest
 
 import holocron
+import holocron.aio
 import holocron.errors
 import holocron.events
 import holocron.testing.server
 
 ROOT = Path(holocron.__file__).resolve().parent
-MODULES: tuple[ModuleType, ...] = (holocron, holocron.errors, holocron.events, holocron.testing.server)
+MODULES: tuple[ModuleType, ...] = (holocron, holocron.aio, holocron.errors, holocron.events, holocron.testing.server)
 # What is loaded where it is used: an SDK when a store of its kind is opened, a server when it is started.
 HEAVY = ("boto3", "botocore", "moto", "obstore", "prometheus_client", "typer")
 
@@ -32,7 +33,7 @@ from typing import assert_type
 
 import holocron
 from holocron import Cluster, Lease, LeadershipLost, Node, Reason, Settings, StoreOptions, Tenure, Topology
-from holocron import errors, events
+from holocron import aio, errors, events
 {every_name}
 
 settings = Settings(ttl_s=2.0, keep_epochs=64)
@@ -98,6 +99,33 @@ with Cluster.open("file:///var/lib/holocron/leader") as cluster:
     assert_type(cluster, Cluster)
     assert_type(cluster.step_down(to=None), int)
     assert_type(cluster.requests, dict[str, int])
+
+async def tasks() -> None:
+    async with aio.Node.start("s3://bucket/leader", name="one", settings=settings) as node:
+        assert_type(node, aio.Node)
+        async with node.lead(timeout=60) as lease:
+            assert_type(lease, Lease)
+            assert_type(await node.publish(b"value"), int)
+            assert_type(await node.journal.append(b"entry"), int)
+        async for event in node.events():
+            assert_type(event, events.Event)
+        assert_type(await node.history(), tuple[Tenure, ...])
+
+        @node.leader_only()
+        async def tick(lease: Lease, number: int) -> int:
+            return number
+
+        assert_type(await tick(1), int | None)
+        await tick("1")  # type: ignore[arg-type]
+    assert_type(await aio.Node.resume("s3://bucket/leader", "3f10d2708fce"), aio.Node)
+    aio.Node.start(1)  # type: ignore[arg-type]
+
+@again.leader_only(otherwise="wait")
+def rebuild(table: str) -> bool:
+    return True
+
+assert_type(rebuild("t"), bool)
+again.leader_only(otherwise="hope")  # type: ignore[call-overload]
 holocron.no_such_name  # type: ignore[attr-defined]
 """
 
