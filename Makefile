@@ -89,8 +89,8 @@ test-ceph: $(READY)
 		{ $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends $(CEPH) >/dev/null; } \
 		|| { echo "Cannot install them: as root, apt-get install --no-install-recommends $(CEPH)" >&2; exit 1; }; \
 	fi
-	@echo "==> pytest: the tests against Ceph's object gateway"
-	@HOLOCRON_REQUIRE_CEPH=1 $(PYTEST) -m ceph
+	@echo "==> pytest: the tests against Ceph's object gateway, one for each of two processes"
+	@HOLOCRON_REQUIRE_CEPH=1 $(PYTEST) $(SPREAD) -m ceph
 
 clean:
 	@echo "==> Removing .venv and what the tools left behind"
