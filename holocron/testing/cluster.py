@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
+from holocron.clock import stamp
+from holocron.errors import SettingsError
+from holocron.layout import PROBE
+from holocron.records import Marker, encode
+from holocron.runtime.boarding import found_cluster
 from holocron.runtime.node import Node
 from holocron.settings import Settings
+from holocron.store.base import Deadline, Put
+from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
-from holocron.testing.clock import WALL_S
+from holocron.testing.clock import WALL_S, ProcessClock
 from holocron.testing.pace import NS, Pace
 from holocron.testing.process import NodeProcess
 
@@ -33,8 +41,17 @@ class NodeCluster:
         #: The objects of the cluster, as nobody's faults touch them: to look at and to meddle with.
         self.store = MemoryStore(clock=lambda: WALL_S + self.now_s)
         self._processes: list[NodeProcess] = []
+        self._found()
         for number in range(1, count + 1):
             self.add(f"node-{number}")
+
+    def _found(self) -> None:
+        """Found the cluster, with the note that its store keeps its promises: a probe of it would race real threads."""
+        clock, written = ProcessClock(self.pace, "founder"), stamp(WALL_S)
+        deadline = Deadline(clock.now(), 60.0, 1.0)
+        genesis, _ = drive(found_cluster(self.store, self.settings, lambda: uuid4().hex, written, deadline), clock)
+        marker = Marker(cluster=genesis.cluster, nonce=uuid4().hex, probed=written, rounds=0, clock_agrees=True)
+        self.store.perform(Put(PROBE, encode(marker)), 1.0)
 
     # --- who is there -----------------------------------------------------------------------------------------------
 
@@ -92,6 +109,8 @@ class NodeCluster:
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass, and everything happen that happens in it; with 0, all that is left to do now."""
+        if seconds < 0:
+            raise SettingsError(f"time does not pass by {seconds:g} s: it only goes forward")
         self.pace.pass_until(lambda: False, self.pace.now_ns + round(seconds * NS))
 
     def until(self, condition: Callable[[], bool], within_s: float = 3600.0) -> None:

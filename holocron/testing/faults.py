@@ -30,6 +30,11 @@ class FaultyStore:
         """Where the store is."""
         return self._store.uri
 
+    @property
+    def hindered(self) -> bool:
+        """Whether a request may get no answer."""
+        return self.cut or self.answers_to_lose > 0
+
     def perform(self, request: Request, timeout_s: float) -> Answer:
         """As the store, if request and answer come through."""
         if not self._clock.alive:

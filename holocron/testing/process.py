@@ -27,6 +27,7 @@ class NodeProcess:
         #: The clocks of the process, and its way to the store: what `Node.start` takes as `clock` and `location`.
         self.clock = ProcessClock(cluster.pace, name)
         self.store = FaultyStore(cluster.store, self.clock)
+        self.clock.hindered = lambda: self.store.hindered
         self.node: Node
         self._cluster = cluster
 

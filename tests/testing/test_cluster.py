@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holocron import LeadTimeout, Node, Settings
+from holocron import LeadTimeout, Node, Settings, SettingsError
 from holocron.clock import stamp
 from holocron.layout import EPOCHS
 from holocron.store.base import List, Listed
@@ -96,6 +96,17 @@ def test_waiting_for_what_never_comes_ends_and_says_how_things_stand(holocron_cl
     with pytest.raises(TimeoutError, match="two_lead did not hold within 60 s"):
         cluster.until(two_lead, within_s=60)
     assert cluster.now_s == 90.0
+
+
+def test_time_only_goes_forward(holocron_cluster: MakeCluster) -> None:
+    """What makes no sense is refused, and changes nothing."""
+    cluster = holocron_cluster(1)
+    with pytest.raises(SettingsError, match=r"time does not pass by -1 s"):
+        cluster.advance(-1)
+    with pytest.raises(SettingsError, match=r"cannot sleep for -5 s"):
+        cluster[0].suspend(-5)
+    assert cluster.now_s == 0.0
+    assert cluster[0].clock.running
 
 
 def test_until_stops_at_the_moment_that_it_came_true(holocron_cluster: MakeCluster) -> None:

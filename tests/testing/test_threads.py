@@ -104,6 +104,7 @@ def test_joining_a_thread_of_a_process_lets_time_pass(holocron_cluster: MakeClus
 def test_the_end_of_the_test_ends_every_thread() -> None:
     """Whoever still waits, in a killed process or a live one, is told that the node has stopped."""
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    before = set(threading.enumerate())
 
     def wait_in(node: Node) -> Callable[[], None]:
         def work() -> None:
@@ -126,6 +127,9 @@ def test_the_end_of_the_test_ends_every_thread() -> None:
     assert [ended.get(timeout=LIVENESS_S) for _ in range(2)] == ["the test is over, and its cluster with it"] * 2
     with pytest.raises(NodeStopped, match="the test is over"):
         cluster.advance(1)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LIVENESS_S)
+        assert not thread.is_alive()
 
 
 def test_only_the_tests_own_thread_lets_time_pass(holocron_cluster: MakeCluster) -> None:
