@@ -65,7 +65,11 @@ class Exclusion(Check):
     name = "I1"
 
     def stepped(self) -> Complaints:
-        believers = [process for process in self.life.processes if process.believes]
+        # Whoever holds no lease believes nothing; only where several hold one need their clocks be asked.
+        holding = self.life.holding = [process for process in self.life.holding if process.holds]
+        if len(holding) < 2:
+            return
+        believers = [process for process in holding if process.believes]
         if len(believers) > 1:
             yield " and ".join(f"{p.name} (term {p.term})" for p in believers) + " believe at once"
 

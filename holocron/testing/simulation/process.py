@@ -166,6 +166,11 @@ class Process:
     # --- what it believes -------------------------------------------------------------------------------------------
 
     @property
+    def holds(self) -> bool:
+        """Whether it was given a lease that nobody has ended: what it believes is then for its clock to say."""
+        return self.ended_s is None and self.lease is not None and self.lease.reason is None
+
+    @property
     def believes(self) -> bool:
         """What the application would be told if it asked now. Asked on a copy, for asking is itself an event."""
         if self.lease is None or self.lease.reason is not None or self.halted or self.ended_s is not None:
@@ -280,6 +285,7 @@ class Process:
             case NoteTenureBegan(tenure=tenure):
                 self.leading, self._tenure = True, tenure
                 self.lease = Lease(tenure, self.clock, self.node, self._lapsed)
+                self._life.holding.append(self)
             case NoteTenureRenewed(tenure=tenure):
                 self._tenure = tenure
                 if self.lease is not None:

@@ -63,6 +63,8 @@ class Life:
             self.timeline, self.random, self.misfortune, regime, self._apply, self.diary, self.report.misfortunes
         )
         self.processes: list[Process] = []
+        # Those that were given a lease which nobody has ended.
+        self.holding: list[Process] = []
         self.publishing = self.random.choice([0.0, 0.5, 1.0])
         # What strangers put under the prefix: it has to stay as it is.
         self.strange: dict[str, bytes] = {}
