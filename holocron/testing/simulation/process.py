@@ -285,7 +285,8 @@ class Process:
             case NoteTenureBegan(tenure=tenure):
                 self.leading, self._tenure = True, tenure
                 self.lease = Lease(tenure, self.clock, self.node, self._lapsed)
-                self._life.holding.append(self)
+                if self not in self._life.holding:
+                    self._life.holding.append(self)
             case NoteTenureRenewed(tenure=tenure):
                 self._tenure = tenure
                 if self.lease is not None:
