@@ -42,7 +42,7 @@ from holocron.runtime.lease import Lease
 from holocron.runtime.loop import Loop
 from holocron.runtime.notices import Notice, StoodDown
 from holocron.runtime.telling import Announcer
-from holocron.runtime.waiting import result_of, start, wait_for
+from holocron.runtime.waiting import Promised, start, wait_for
 from holocron.settings import VALUE_LIMIT_BYTES, Settings
 
 __all__ = ["Held", "Leadership"]
@@ -178,7 +178,7 @@ class Leadership:
         """Have `value` ride in the next epoch; the number of that epoch."""
         term, epoch = self.publish_nowait(value)
         try:
-            return result_of(self._loop.clock, epoch, timeout)
+            return epoch.result(timeout)
         except TimeoutError:
             raise self.unsettled(term) from None
 
@@ -193,7 +193,7 @@ class Leadership:
         lease = self.lease
         if lease is None or not lease.valid:
             raise NotLeader(f"node {self._node} does not lead, so it cannot publish; {self._who_leads()}")
-        future: Future[int] = Future()
+        future: Promised[int] = Promised(self._loop.clock)
         ticket = next(self._numbers)
         with self._changed:
             if self._over is not None:
@@ -421,7 +421,7 @@ class Leadership:
 
     def _release(self, term: int, heir: str | None, within_s: float) -> None:
         """Write the release of `term`, if that is what this node still leads in, and wait for what comes of it."""
-        future: Future[int | None] = Future()
+        future: Promised[int | None] = Promised(self._loop.clock)
 
         def ask() -> None:
             if self._leads_in(term):
@@ -432,7 +432,7 @@ class Leadership:
 
         self._loop.post(ask)
         with contextlib.suppress(TimeoutError):
-            result_of(self._loop.clock, future, within_s)
+            future.result(within_s)
 
     def _who_leads(self) -> str:
         leader = election.leader_of(self._engine.election)

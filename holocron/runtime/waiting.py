@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from holocron.clock import Clock, PacedClock
 
-__all__ = ["Promised", "Signal", "result_of", "start", "take", "wait_for"]
+__all__ = ["Promised", "Signal", "start", "take", "wait_for"]
 
 _T = TypeVar("_T")
 
@@ -29,14 +29,6 @@ def wait_for(
     if isinstance(clock, PacedClock):
         return clock.wait_for(condition, ready, timeout_s)
     return condition.wait_for(ready, timeout_s)
-
-
-def result_of(clock: Clock, future: Future[_T], timeout_s: float | None = None) -> _T:
-    """What `future` comes to, waited for; `TimeoutError` if `timeout_s` has passed first."""
-    if isinstance(clock, PacedClock):
-        _wait(clock, future.done, timeout_s)
-        timeout_s = 0.0
-    return future.result(timeout_s)
 
 
 def take(clock: Clock, queue: SimpleQueue[_T]) -> _T:
