@@ -19,12 +19,9 @@ SETTINGS = st.builds(
     st.integers(1, 12),
 )
 FLOOR = 7
-# As a store may list it: in order or not, with holes, doubles, things below the floor, and ages that are no numbers;
-# or all as it should be but for some of the ages.
-OLD = st.sampled_from([*[1e9] * 20, math.nan, 59.9])
+# As a store may list it: in order or not, with holes, doubles, things below the floor, and ages that are no numbers.
 LISTINGS = st.one_of(
     st.lists(st.tuples(st.integers(0, 60), AGES), max_size=80),
-    st.lists(OLD, max_size=80).map(lambda ages: [(FLOOR + index, age_s) for index, age_s in enumerate(ages)]),
     st.integers(0, 80).map(lambda length: [(FLOOR + index, 1e9) for index in range(length)]),
 )
 
@@ -44,6 +41,27 @@ def test_nothing_that_must_stay_is_ever_proposed(
         ages = [age_s for one, age_s in listing if one == number]
         assert ages, "what was not seen cannot be kept in the history, so it stays"
         assert any(age_s >= settings.keep_age_s for age_s in ages)
+
+
+@given(
+    length=st.integers(10, 60),
+    spoils=st.dictionaries(
+        st.integers(0, 20), st.sampled_from([math.nan, 59.9, -1.0, -math.inf, None]), min_size=1, max_size=3
+    ),
+    keep=st.integers(2, 6),
+    batch=st.integers(1, 4),
+)
+def test_one_epoch_that_must_stay_keeps_all_above_it(
+    length: int, spoils: dict[int, float | None], keep: int, batch: int
+) -> None:
+    """A young one, an undated one or a gap ends what may go, as the newest do; whole batches of the rest go."""
+    ages = {FLOOR + index: spoils.get(index, 60.0) for index in range(length)}
+    listing = tuple((number, age_s) for number, age_s in ages.items() if age_s is not None)
+    head = FLOOR + length - 1
+    stays = min(FLOOR + min(spoils), head - keep + 1)
+    batches = min((stays - FLOOR) // batch, BATCHES_AT_ONCE)
+    settings = Settings(keep_epochs=keep, keep_age_s=60.0, trim_batch=batch)
+    assert plan(listing, head, FLOOR, settings) == (FLOOR + batches * batch if batches else None)
 
 
 @given(listing=LISTINGS, head=st.integers(1, 90), settings=SETTINGS, late=st.integers(0, 30))
