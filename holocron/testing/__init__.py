@@ -7,8 +7,9 @@
         cluster.await_leader()
 
 The fixture `holocron_cluster` comes with pytest by itself (`holocron.testing.plugin`); what it makes is a `NodeCluster`
-of `NodeProcess`es. `holocron.testing.server` is an S3 server for one machine, `holocron.testing.simulation` puts the
-code that ships through simulated lives. Nothing in production imports this package.
+of `NodeProcess`es, and README.md beside this file says how time passes there. `holocron.testing.server` is an S3 server
+for one machine, `holocron.testing.simulation` puts the code that ships through simulated lives. Nothing in production
+imports this package.
 """
 
 from __future__ import annotations
