@@ -13,6 +13,9 @@ from holocron.records import Epoch
 
 __all__ = ["adopt", "failed", "missed", "record_unread", "smooth"]
 
+# What `Settings` allow at the least.
+_SHORTEST_ROUND_MS = 50
+
 
 def missed(state: Election, event: NextAbsent, now: Instant) -> Election:
     """Rule 10: nothing new yet; the next poll comes sooner than a round, and later where the lease is long over."""
@@ -113,4 +116,6 @@ def record_unread(seen: Seen) -> Seen:
 def _plausible(state: Election, head: Seen | None, record: Epoch) -> bool:
     """Whether a record that decodes could have been written by the rules; if not, it is one that we cannot read."""
     known = head.record.term if head is not None and head.record is not None else 0
-    return known <= record.term <= record.epoch and record.ttl_ms / 1000 <= state.rules.ttl_max_s
+    # Others poll by the round and wait for an heir by it: no settings make it a hail of requests, or outlast the ttl.
+    paced = _SHORTEST_ROUND_MS <= record.renew_ms <= record.ttl_ms
+    return known <= record.term <= record.epoch and record.ttl_ms / 1000 <= state.rules.ttl_max_s and paced

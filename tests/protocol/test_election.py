@@ -231,8 +231,20 @@ def test_steps_back_are_noticed(after: HeadFound | ChainFoundEmpty | NextFound) 
 
 @pytest.mark.parametrize(
     "odd",
-    [record(6, 7), record(6, 2), record(6, 5, ttl_s=65.0)],
-    ids=["a term above its epoch", "a token that goes down", "a ttl above the cluster's"],
+    [
+        record(6, 7),
+        record(6, 2),
+        record(6, 5, ttl_s=65.0),
+        record(6, 5, renew_s=0.001),
+        record(6, 5, renew_s=86400.0, release=True, heir="b"),
+    ],
+    ids=[
+        "a term above its epoch",
+        "a token that goes down",
+        "a ttl above the cluster's",
+        "a round that is no time at all",
+        "a round that outlasts its ttl",
+    ],
 )
 def test_record_that_the_rules_could_not_write_is_one_we_cannot_read(odd: Epoch) -> None:
     """An implausible record is held by someone unreadable, waited out for the cluster's longest ttl (I7, I12)."""
