@@ -35,7 +35,7 @@ from holocron.store.base import (
     Unclear,
     Written,
 )
-from holocron.store.chain import Chain
+from holocron.store.chain import Chain, Head
 from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
 
@@ -176,6 +176,12 @@ def founded(head: int, floor: int = 1) -> MemoryStore:
 def put(store: Store, key: str, body: bytes) -> None:
     """Create `key`."""
     assert isinstance(store.perform(Put(key, body), 1.0), Written)
+
+
+def span(head: object) -> tuple[int, int]:
+    """The newest number of `head`, and the one that its unbroken run was counted from."""
+    assert isinstance(head, Head), head
+    return head.number, head.start
 
 
 def numbers(store: Store) -> list[int]:
