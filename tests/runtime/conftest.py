@@ -11,8 +11,8 @@ import pytest
 from holocron import Node, Settings
 from holocron.store.memory import MemoryStore
 
-# Short enough for a test and long enough for a busy machine.
-SETTINGS = Settings(ttl_s=1.0, heartbeat_every_s=0.25)
+# Short enough for a test; renewals so close that a busy machine may miss several of them.
+SETTINGS = Settings(ttl_s=1.5, renew_every_s=0.25, heartbeat_every_s=0.25)
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from tests.runtime.waiting import LIVENESS_S, Heard, until
 Open = Callable[..., Meddler]
 Start = Callable[..., Node]
 
-# Heartbeats so far apart that none falls into what is measured.
-QUIET = Settings(ttl_s=1.0, heartbeat_every_s=600.0)
+# What is measured is a healthy leader, however busy the machine: a long lease, renewed often. Heartbeats are so far
+# apart that none falls into what is counted.
+QUIET = Settings(ttl_s=10.0, renew_every_s=0.4, heartbeat_every_s=600.0)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_a_follower_of_a_healthy_leader_reads_at_most_one_and_a_half_times_a_rou
 
 def test_a_heartbeat_is_one_put_and_the_leader_lists_once_and_reads_who_is_new(journal: Open, nodes: Start) -> None:
     """Per interval: one PUT for each node; for the leader one LIST, and a GET for each beacon that is new (10)."""
-    settings = Settings(ttl_s=3.0, heartbeat_every_s=0.5)
+    settings = Settings(ttl_s=10.0, renew_every_s=0.5, heartbeat_every_s=0.5)
     stores = [journal() for _ in range(3)]
     leader, *others = [nodes(location=store, settings=settings) for store in stores]
     with leader.lead(timeout=LIVENESS_S):
@@ -173,7 +174,7 @@ def test_a_heartbeat_is_one_put_and_the_leader_lists_once_and_reads_who_is_new(j
 def test_a_failover_is_one_list_one_put_and_one_get_however_many_follow(journal: Open, nodes: Start, how: str) -> None:
     """The heirs know their order: one looks, claims and reads the floor, the others only see it happen (rule 8)."""
     # The stagger is wider than what a busy machine may hold up the first heir: contention is not what is measured.
-    settings = Settings(ttl_s=2.0, heartbeat_every_s=0.5, stagger_s=1.0)
+    settings = Settings(ttl_s=3.0, renew_every_s=0.5, heartbeat_every_s=0.5, stagger_s=1.0)
     stores = [journal() for _ in range(9)]
     leader, *followers = [nodes(location=store, settings=settings) for store in stores]
     leader.campaign()
@@ -249,7 +250,7 @@ def test_a_resumed_node_is_a_candidate_after_four_round_trips(
 
 def test_a_steady_cluster_writes_nothing_else(server: Server, journal: Open, nodes: Start) -> None:
     """Leader and followers, heartbeats and all: the server counts what the budget says and no request more (I14)."""
-    settings = Settings(ttl_s=1.5, heartbeat_every_s=1.5)
+    settings = Settings(ttl_s=10.0, renew_every_s=0.5, heartbeat_every_s=1.5)
     stores = [journal() for _ in range(3)]
     leader, *_ = [nodes(location=store, settings=settings) for store in stores]
     with leader.lead(timeout=LIVENESS_S) as lease:

@@ -192,7 +192,7 @@ def test_a_callback_that_blocks_never_hurts_a_renewal(nodes: Start) -> None:
     node.subscribe(heard)
     with node.lead(timeout=LIVENESS_S) as lease:
         first = lease.epoch
-        until(lambda: lease.epoch >= first + 7, "renewals go on for two ttls")
+        until(lambda: lease.epoch >= first + 12, "renewals go on for two ttls")
         assert lease.valid
         assert heard.all(Elected) == []
         go_on.set()
@@ -202,7 +202,7 @@ def test_a_callback_that_blocks_never_hurts_a_renewal(nodes: Start) -> None:
 
 def test_a_release_waits_for_subscribers(nodes: Start, store: MemoryStore) -> None:
     """A subscriber that works on `Deposed` finishes before anybody may follow (rule 9)."""
-    node = nodes(settings=Settings(ttl_s=1.0, drain_s=LIVENESS_S))
+    node = nodes(settings=Settings(ttl_s=1.5, renew_every_s=0.25, drain_s=LIVENESS_S))
     kinds: list[str] = []
 
     def works(event: events.Event) -> None:
@@ -240,7 +240,7 @@ def test_nothing_that_a_subscriber_calls_waits_for_the_subscriber(
     nodes: Start, store: MemoryStore, ending: str
 ) -> None:
     """A subscriber may publish, look, and give leadership up: the release follows once it has returned (rule 9)."""
-    node, heard = nodes(settings=Settings(ttl_s=1.0, drain_s=LIVENESS_S)), Heard()
+    node, heard = nodes(settings=Settings(ttl_s=1.5, renew_every_s=0.25, drain_s=LIVENESS_S)), Heard()
     done: list[object] = []
 
     def acts(event: events.Event) -> None:

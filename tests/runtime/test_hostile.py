@@ -36,7 +36,7 @@ from tests.runtime.waiting import LIVENESS_S, Heard, until
 Start = Callable[..., Node]
 
 # The longest lease of the cluster is what an unreadable epoch is waited out for: short, so that tests can.
-SETTINGS = Settings(ttl_s=1.0, ttl_max_s=1.5, heartbeat_every_s=0.25)
+SETTINGS = Settings(ttl_s=1.5, ttl_max_s=1.5, renew_every_s=0.25, heartbeat_every_s=0.25)
 
 BODIES = {
     "empty": b"",

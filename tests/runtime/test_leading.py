@@ -303,7 +303,7 @@ def test_campaign_leads_in_the_background_until_withdrawn(nodes: Start, store: M
     assert not lease.valid
     assert epochs(store)[-1].kind == "release"
     assert heard.wait(Deposed).reason is Reason.RELEASED
-    with pytest.raises(LeadTimeout), nodes(priority=0).lead(timeout=1.2):
+    with pytest.raises(LeadTimeout), nodes(priority=0).lead(timeout=1.2 * SETTINGS.ttl_s):
         pass
     assert node.role == "follower"
     assert len(heard.all(Elected)) == 1
@@ -312,7 +312,7 @@ def test_campaign_leads_in_the_background_until_withdrawn(nodes: Start, store: M
 
 def test_withdraw_lets_the_work_finish_before_the_release(nodes: Start, store: MemoryStore) -> None:
     """Belief ends first, then the work, and the release is written last (rule 9)."""
-    node = nodes(settings=Settings(ttl_s=1.0, drain_s=LIVENESS_S))
+    node = nodes(settings=Settings(ttl_s=1.5, renew_every_s=0.25, drain_s=LIVENESS_S))
     leading, order = threading.Event(), []
 
     def work() -> None:
@@ -335,7 +335,7 @@ def test_withdraw_lets_the_work_finish_before_the_release(nodes: Start, store: M
 
 def test_work_that_does_not_finish_is_not_released_over(nodes: Start, store: MemoryStore) -> None:
     """After `drain_s` nothing is released: the lease lapses, so that nobody follows at once (rule 9)."""
-    node = nodes(settings=Settings(ttl_s=1.0, drain_s=0.1))
+    node = nodes(settings=Settings(ttl_s=1.5, renew_every_s=0.25, drain_s=0.1))
     other = nodes()
     leading, let_go = threading.Event(), threading.Event()
 
