@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace as changed
 
-from holocron.clock import Instant, elapsed_waiter_s, stamp
+from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s, stamp
 from holocron.errors import RecordUnreadable
 from holocron.layout import EPOCH_FLOOR, EPOCHS
 from holocron.protocol.messages import (
@@ -109,6 +109,8 @@ class EpochChain:
         self._settings = settings
         self._reach = reach
         self._hint = hint
+        # When the number after the newest epoch that we know was last known to be free, or None.
+        self._free: Instant | None = None
 
     def look(self, known: int | None, asked: Instant) -> Procedure[Event]:
         """Which epoch is the head, by a LIST; `known` is the one that was, and `asked` when the election asked."""
@@ -125,20 +127,29 @@ class EpochChain:
                     if broken is not None:
                         return broken
                     self._reach.answered()
+                    self._free = asked
                     return ChainFoundEmpty(asked)
                 case Dishonest(error=error):
                     return StoreBroken(error)
                 case Trouble(error=error):
                     self._reach.failed(error)
                     return LookFailed()
-                case Head(number=number, stray=stray):
+                case Head(number=number, stray=stray, etag=etag):
                     broken = yield from self._lost_behind_gap(stray, deadline)
                     if broken is not None:
                         return broken
+                    self._free = asked
                     if number == known:
                         self._reach.answered()
                         return HeadConfirmed(asked)
                     reply = yield from self.chain.read(number, deadline)
+                    if isinstance(reply.answer, Found | Oversize) and reply.answer.etag != etag:
+                        # Not what was listed. Servers may write one ETag in two ways, so the floor decides.
+                        trimmed = yield from self.chain.trimmed(number, deadline)
+                        if not isinstance(trimmed, bool):
+                            return self._undecided(trimmed, LookFailed())
+                        if trimmed:
+                            continue
                     seen = self._seen(number, reply)
                     if isinstance(seen, Seen) and seen.record is None:
                         seen = yield from self._carrying(seen, known or 0, deadline)
@@ -178,11 +189,20 @@ class EpochChain:
 
     def poll(self, number: int, asked: Instant) -> Procedure[Event]:
         """Is epoch `number` there yet?"""
-        reply = yield from self.chain.read(number, errand_deadline(self._world, self._settings))
+        deadline = errand_deadline(self._world, self._settings)
+        reply = yield from self.chain.read(number, deadline)
         trip_s = elapsed_waiter_s(reply.asked, reply.now)
         if isinstance(reply.answer, Absent):
             self._reach.answered()
+            self._free = asked
             return NextAbsent(asked, trip_s)
+        if isinstance(reply.answer, Found | Oversize) and self._stale(self._free):
+            trimmed = yield from self.chain.trimmed(number, deadline)
+            if not isinstance(trimmed, bool):
+                return self._undecided(trimmed, PollFailed())
+            if trimmed:
+                # We slept through history, and so did whoever wrote this: only a LIST tells where the chain is now.
+                return (yield from self.look(number - 1 or None, asked))
         seen = self._seen(number, reply)
         if isinstance(seen, Seen):
             self._reach.answered()
@@ -229,6 +249,11 @@ class EpochChain:
                 return ClaimWon(Seen(record.epoch, record, record.nonce, self._world.now()))
             case Lost(found=found):
                 self._reach.answered()
+                if isinstance(found, Found | Oversize) and self._stale(deadline.since):
+                    trimmed = yield from self.chain.trimmed(draft.epoch, deadline)
+                    if not isinstance(trimmed, bool):
+                        return self._undecided(trimmed, ClaimLost(None))
+                    found = Absent() if trimmed else found
                 if isinstance(found, Absent):
                     return ClaimLost(None)
                 seen = self._seen(draft.epoch, Reply(found, deadline.since, self._world.now()))
@@ -244,6 +269,21 @@ class EpochChain:
             case Refused(error=error):
                 self._reach.failed(error)
                 return ClaimRefused()
+
+    def _stale(self, free: Instant | None) -> bool:
+        """Whether an epoch that was not there at `free` may have come and gone since.
+
+        Retention takes out nothing that is young, so for half that long what is found has never been taken out, and the
+        floor need not be read to know it: a follower that keeps up pays nothing.
+        """
+        return free is None or elapsed_holder_s(free, self._world.now()) >= self._settings.keep_age_s / 2
+
+    def _undecided(self, why: Trouble | Dishonest, event: Event) -> Event:
+        """The floor could not be read, so `event`; or it breaks the store's word."""
+        if isinstance(why, Dishonest):
+            return StoreBroken(why.error)
+        self._reach.failed(why.error)
+        return event
 
     def _seen(self, number: int, reply: Reply) -> Seen | str:
         """The epoch in `reply`, or one line that says why there is none to see."""

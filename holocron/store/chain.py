@@ -124,11 +124,14 @@ class Head(msgspec.Struct, frozen=True):
     """The newest number of the chain: the end of the unbroken run from `start`.
 
     `stray` is the first number behind a gap that the floor does not explain: a stranger's object, or a lost chain's.
+    `etag` is what the newest number was listed with. A read that meets another was late: the number had been trimmed
+    meanwhile, and a sleeper has created it again.
     """
 
     number: int
     start: int
     stray: int | None = None
+    etag: str = ""
 
 
 class NoHead(msgspec.Struct, frozen=True):
@@ -177,6 +180,15 @@ class Chain:
                 return Refused(error, denied)
             case Unsettled(error=error):
                 return Unknown(error)
+
+    def trimmed(self, number: int, deadline: Deadline) -> Procedure[bool | Trouble | Dishonest]:
+        """Whether `number` was trimmed by now: what a read found there may then be a sleeper's, and is not believed.
+
+        Asked *after* the read. A number that is not below the floor has never been taken out, so what was read there
+        is what won it.
+        """
+        read = yield from self.floor(deadline)
+        return number < read.floor if isinstance(read, FloorRead) else read
 
     def _above_floor(self, number: int, deadline: Deadline) -> Procedure[Outcome]:
         """A win is a win only above the floor, and until the floor is read it is nothing at all (I4)."""
@@ -249,10 +261,11 @@ class Chain:
             listed = yield from self.entries(start - 1, deadline)
             if isinstance(listed, Trouble):
                 return listed
-            numbers = [number for entry in listed[0] if (number := self.number(entry.key)) is not None]
+            etags = {number: entry.etag for entry in listed[0] if (number := self.number(entry.key)) is not None}
+            numbers = list(etags)
             end = _run(start, numbers)
             if end >= start and end == numbers[-1]:
-                return Head(end, start)
+                return Head(end, start, etag=etags[end])
             # Something is missing between `start` and the last number listed: only the floor can say why.
             read = yield from self.floor(deadline)
             if not isinstance(read, FloorRead):
@@ -261,7 +274,7 @@ class Chain:
             if read.floor > max(end, start):
                 start = read.floor
             elif end >= start:
-                return Head(end, start, stray)
+                return Head(end, start, stray, etags[end])
             elif known is None and start == 1:
                 return NoHead(stray)
             elif start == known:

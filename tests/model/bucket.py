@@ -61,8 +61,8 @@ def answer_to(bucket: Bucket, request: Request) -> Answer:
     """What a read is answered."""
     if isinstance(request, List):
         after = request.after or ""
-        keys = [key for number, _ in bucket.objects if (key := numbered(EPOCHS, number)) > after]
-        return Listed(tuple(Entry(key, "", 1) for key in keys))
+        there = [(numbered(EPOCHS, number), nonce_of(body)) for number, body in bucket.objects]
+        return Listed(tuple(Entry(key, etag, 1) for key, etag in there if key > after))
     assert isinstance(request, Get)
     if request.key == EPOCH_FLOOR:
         return Found(bucket.floor_body, nonce_of(bucket.floor_body))

@@ -15,7 +15,21 @@ from holocron.protocol.election import Seat
 from holocron.protocol.messages import Event
 from holocron.records import Holder, Identity
 from holocron.runtime.asking import EpochChain, Reach
-from holocron.store.base import OUT_OF_TIME, Ask, Deadline, Delete, Pause, Procedure, Put, Reply, Request, Store
+from holocron.store.base import (
+    OUT_OF_TIME,
+    Ask,
+    Deadline,
+    Delete,
+    Found,
+    Get,
+    Pause,
+    Procedure,
+    Put,
+    Reply,
+    Request,
+    Step,
+    Store,
+)
 from tests.model.bucket import CLUSTER
 from tests.model.state import NOW, Call, Heard
 from tests.model.subject import Subject
@@ -77,13 +91,15 @@ def continued(
         try:
             step = next(procedure)
             for before in call.heard:
-                # Only whether time was left can matter of the hour of an earlier reply.
-                frame.instant = call.since if before.in_time else replace(NOW, boot_s=1e9)
+                # Of the hour of most replies it can only matter whether time was left.
+                told_at = call.since if before.in_time else replace(NOW, boot_s=1e9)
+                frame.instant = told_at if before.at is None else before.at
                 step = procedure.send(Reply(before.answer, frame.instant, frame.instant))
             if heard is not None:
                 frame.instant = NOW
                 in_time = step.deadline.left_s(NOW) > 0 if isinstance(step, Ask) else True
-                call = replace(call, heard=(*call.heard, Heard(heard.kind, heard.answer, in_time)))
+                at = NOW if call.kind != "create" and _shows_epoch(step, heard) else None
+                call = replace(call, heard=(*call.heard, Heard(heard.kind, heard.answer, in_time, at)))
                 step = procedure.send(Reply(heard.answer, NOW, NOW))
         except StopIteration as stop:
             return Ended(stop.value, chains.floor if chains is not None else floor)
@@ -93,6 +109,11 @@ def continued(
         if step.deadline.allows_s(NOW) > 0:
             return replace(call, stage=_stage(step.request), request=step.request, answers=())
         heard = Heard("OutOfTime", OUT_OF_TIME)
+
+
+def _shows_epoch(step: Step, heard: Heard) -> bool:
+    shown = isinstance(step, Ask) and isinstance(step.request, Get) and step.request.key.startswith(EPOCHS)
+    return shown and isinstance(heard.answer, Found)
 
 
 def _stage(request: Request) -> str:

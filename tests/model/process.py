@@ -204,7 +204,14 @@ class Members:
             changes["business"] = replace(state.business, since=self._asked(state.business.since, boot, mono, wall))
         call = process.call
         if call is not None:
-            call = replace(call, since=self._asked(call.since, boot, mono, wall))
+            since = self._asked(call.since, boot, mono, wall)
+            heard = tuple(
+                [
+                    each if each.at is None else replace(each, at=aged(each.at, boot, mono, wall, self._wait))
+                    for each in call.heard
+                ]
+            )
+            call = replace(call, since=since, heard=heard)
         return replace(process, election=replace(state, **changes), call=call, watch=watch)
 
     def _asked(self, since: Instant, boot: int, mono: int, wall: int) -> Instant:

@@ -41,11 +41,15 @@ NAMES = ("qbk", "qbr", "qd3")
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """One reply that a procedure was given: which kind of answer, the answer, and whether time was left after it."""
+    """One reply that a procedure was given: which kind of answer, the answer, and whether time was left after it.
+
+    `at` is when it came where that may still matter: an epoch that was read, from which a wait is counted.
+    """
 
     kind: str
     answer: Answer | None
     in_time: bool = True
+    at: Instant | None = None
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -17,7 +17,8 @@ from holocron.store.chain import Chain
 __all__ = ["RULES", "SETTINGS", "SHIPPED", "Subject"]
 
 # One tick is one second. The lease of four ticks is believed for three, so the holder's clock may lose one in four.
-SETTINGS = Settings(ttl_s=4.0, margin_s=1.0, renew_every_s=1.5, stagger_s=1.0, ttl_max_s=8.0)
+# Retention is at its most aggressive: it spares nothing for being young.
+SETTINGS = Settings(ttl_s=4.0, margin_s=1.0, renew_every_s=1.5, stagger_s=1.0, ttl_max_s=8.0, keep_age_s=0.0)
 RULES = Rules(
     ttl_s=SETTINGS.ttl_s,
     belief_s=SETTINGS.belief_s,
