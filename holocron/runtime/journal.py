@@ -58,6 +58,7 @@ class Journal:
         self._backlog_bytes = 0
         # What is not settled, and how many were ever handed in and settled: in the order in which they were handed in.
         self._pending: set[Future[int]] = set()
+        self._inbox: list[tuple[bytes, Future[int]]] = []
         self._handed_in = 0
         self._settled = 0
         self._failure: HolocronError | None = None
@@ -206,17 +207,26 @@ class Journal:
             self._check()
             self._pending.add(future)
             self._handed_in += 1
-
-        def hand_in() -> None:
-            position = 0
-
-            def settled(end: Fenced | Spoilt | None) -> None:
-                self._settle(future, len(data), position, end)
-
-            position = self._journaling.append(data, settled)
-
-        self._lane.loop.post(hand_in)
+            self._inbox.append((data, future))
+            alone = len(self._inbox) == 1
+        if alone:
+            # Whatever is handed in until then is taken in with it.
+            self._lane.loop.post(self._take_in)
         return future
+
+    def _take_in(self) -> None:
+        with self._changed:
+            inbox, self._inbox = self._inbox, []
+        for data, future in inbox:
+            self._append(data, future)
+
+    def _append(self, data: bytes, future: Future[int]) -> None:
+        position = 0
+
+        def settled(end: Fenced | Spoilt | None) -> None:
+            self._settle(future, len(data), position, end)
+
+        position = self._journaling.append(data, settled)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything appended so far is settled, one way or the other."""

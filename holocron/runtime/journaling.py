@@ -53,6 +53,7 @@ class Journaling:
         self._waiting: deque[tuple[int, Settled]] = deque()
         self._end: Fenced | Spoilt | None = None
         self._closed = False
+        self._pump_due = False
 
     # --- coming back ------------------------------------------------------------------------------------------------
 
@@ -91,8 +92,10 @@ class Journaling:
             return 0
         position = self._writer.add(entry)
         self._waiting.append((position, settled))
-        # Not at once: what is handed in at the same instant goes together.
-        self._world.call_later(0.0, self._pump)
+        if not self._pump_due:
+            # Not at once: what is handed in at the same instant goes together.
+            self._pump_due = True
+            self._world.call_later(0.0, self._pump)
         return position
 
     def close(self) -> None:
@@ -100,6 +103,7 @@ class Journaling:
         self._closed = True
 
     def _pump(self) -> None:
+        self._pump_due = False
         if self._writer is None or self._end is not None or self._closed:
             return
         while (batch := self._writer.take()) is not None:

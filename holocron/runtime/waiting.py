@@ -23,6 +23,9 @@ def wait_for(
     clock: Clock, condition: threading.Condition, ready: Callable[[], bool], timeout_s: float | None = None
 ) -> bool:
     """Wait, `condition` held, until `ready()` or until `timeout_s` has passed; whether it is ready."""
+    if ready():
+        # As most often; and to tell one clock from another takes longer than all of this.
+        return True
     if timeout_s is not None:
         # What the standard library can wait for: some centuries, and less than `math.inf`.
         timeout_s = min(timeout_s, threading.TIMEOUT_MAX)
@@ -33,7 +36,7 @@ def wait_for(
 
 def take(clock: Clock, queue: SimpleQueue[_T]) -> _T:
     """The next of `queue`, waited for by its only taker."""
-    if isinstance(clock, PacedClock):
+    if queue.empty() and isinstance(clock, PacedClock):
         _wait(clock, lambda: not queue.empty(), None)
     return queue.get()
 
@@ -64,7 +67,7 @@ class Promised(Future[_T]):
 
     def _left_s(self, timeout_s: float | None) -> float | None:
         """How long is still to be waited by the system's clock: nothing, where another has been waited by."""
-        if not isinstance(self._clock, PacedClock):
+        if self.done() or not isinstance(self._clock, PacedClock):
             return timeout_s
         _wait(self._clock, self.done, timeout_s)
         return 0.0

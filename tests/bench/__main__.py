@@ -1,4 +1,5 @@
-"""What Holocron adds to a request: the time of a conditional PUT through its store, as a ratio to boto3 alone.
+"""What Holocron adds to a request: the time of a conditional PUT through its store, as a ratio to boto3 alone; and what
+a journal costs (`journal.py`).
 
 Both talk to the same embedded server, taking turns, so that what else the machine does befalls both alike; the ratio
 means something on any machine, the milliseconds only on this one. A ratio below one is no mistake: the store spares
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from holocron.store.base import Get, Put, Written
 from holocron.store.s3 import S3Store
 from holocron.testing.server import CREDENTIALS, spawn
+from tests.bench import journal
 
 ROUNDS = 8
 REQUESTS_PER_ROUND = 50
@@ -43,13 +45,19 @@ def main() -> int:
         times_s["holocron Get (absent)"] = [
             _timed(lambda key: store.perform(Get(key), 10), secrets.token_hex(8)) for _ in range(REQUESTS_PER_ROUND)
         ]
+        requests(times_s)
+        journal.measure(store, contenders["boto3 put_object"])
         store.close()
+    return 0
+
+
+def requests(times_s: dict[str, list[float]]) -> None:
+    """Print what single requests took."""
     base_s = statistics.median(times_s["boto3 put_object"])
     print(f"{'':24}{'median':>10}{'p95':>10}{'ratio':>8}")
     for name, taken_s in times_s.items():
         median_s, p95_s = statistics.median(taken_s), statistics.quantiles(taken_s, n=20)[-1]
         print(f"{name:24}{median_s * 1000:>7.2f} ms{p95_s * 1000:>7.2f} ms{median_s / base_s:>8.2f}")
-    return 0
 
 
 def _bare_put(url: str) -> Callable[[str], None]:
