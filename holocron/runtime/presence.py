@@ -9,7 +9,7 @@ from msgspec.structs import replace as changed
 
 from holocron.clock import Instant, stamp
 from holocron.errors import RecordUnreadable
-from holocron.layout import MEMBERS, identity_key, member_id, member_key
+from holocron.layout import EPOCH_FLOOR, EPOCHS, MEMBERS, identity_key, member_id, member_key
 from holocron.protocol.membership import Roll, beacon_read, beacon_spoilt, form, padded, roll_call
 from holocron.records import Beacon, Identity, decode, encode
 from holocron.store.base import (
@@ -26,7 +26,7 @@ from holocron.store.base import (
     Together,
     Unclear,
 )
-from holocron.store.chain import Dishonest, Trouble
+from holocron.store.chain import Chain, Dishonest, Trouble
 from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
 from holocron.store.retry import asked
 
@@ -94,19 +94,21 @@ def heartbeat(
                     return Beaten(now, other.beat)
                 etag = now
             case Held(found=Absent()):
-                newer = yield from _newer_identity(home, beacon, deadline)
-                if newer is not None:
-                    return newer
+                why = yield from _why_gone(store, home, beacon, deadline)
+                if why is not None:
+                    return why
                 etag = None
             case Held():
                 return Obstructed(f"{key} is larger than any beacon: it was not written by Holocron")
     return Trouble(f"{key} keeps changing under node {beacon.node}")
 
 
-def _newer_identity(
-    home: Store, beacon: Beacon, deadline: Deadline
+def _why_gone(
+    store: Store, home: Store, beacon: Beacon, deadline: Deadline
 ) -> Procedure[NewerFound | Trouble | Dishonest | None]:
-    """A beacon that is gone was removed by an operator (`node forget` raises the incarnation) or by accident."""
+    """A beacon that is gone was removed by an operator (`node forget` raises the incarnation), by accident (None), or
+    the whole prefix went with it, which a node with a home of its own and no wish to lead would never see elsewhere.
+    """
     key = identity_key(beacon.node)
     answer = yield from asked(home, Get(key), deadline)
     match answer:
@@ -117,7 +119,11 @@ def _newer_identity(
                 return Trouble(str(error))
             if identity.incarnation < beacon.incarnation:
                 return Dishonest(f"{key} is back at incarnation {identity.incarnation}: the store was rolled back")
-            return NewerFound(identity.incarnation) if identity.incarnation > beacon.incarnation else None
+            if identity.incarnation > beacon.incarnation:
+                return NewerFound(identity.incarnation)
+            chain = Chain(store, EPOCHS, EPOCH_FLOOR, beacon.cluster)
+            head = yield from chain.head(beacon.epoch or None, deadline)
+            return head if isinstance(head, Dishonest | Trouble) else None
         case Absent():
             return Dishonest(f"{key} is gone, and node {beacon.node} with it: its home was wiped")
         case Unclear(error=error) | Denied(error=error):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace as changed
 
 from holocron.clock import SystemClock
-from holocron.layout import identity_key, member_key
-from holocron.records import Beacon, Holder, Identity, encode
+from holocron.layout import EPOCH_FLOOR, identity_key, member_key
+from holocron.records import Beacon, Floor, Holder, Identity, encode
 from holocron.runtime.presence import Beaten, NewerFound, Obstructed, first_beacon, heartbeat, next_beacon
 from holocron.store.base import Deadline, Delete, Found, Get, Put, Written
 from holocron.store.chain import Dishonest
@@ -57,6 +57,7 @@ def home() -> MemoryStore:
     """A store in which node n1 is incarnation 2."""
     store = MemoryStore()
     put(store, identity_key("n1"), encode(identity()))
+    put(store, EPOCH_FLOOR, encode(Floor(cluster=UUID, nonce="f", floor=1)))
     return store
 
 
@@ -123,6 +124,20 @@ def test_a_beacon_that_went_is_written_again_while_the_identity_stands() -> None
     store.perform(Delete(member_key("n1")), 1.0)
     store.perform(Delete(identity_key("n1")), 1.0)
     assert isinstance(beat(store, next_beacon(beacon(), "n", 1.0), '"stale"', 1), Dishonest)
+
+
+def test_a_cluster_that_went_with_the_beacon_is_noticed() -> None:
+    """A node with a home of its own, which stands, still finds out that the chain is gone (I7)."""
+    apart, cluster = home(), home()
+    deadline = Deadline(SystemClock().now(), 5.0, 1.0)
+    knows = changed(beacon(), epoch=5)
+    found = drive(heartbeat(cluster, apart, knows, '"stale"', 1, deadline))
+    assert isinstance(found, Dishonest)
+    assert "0000000000000005" in found.error
+    cluster.perform(Delete(EPOCH_FLOOR), 1.0)
+    found = drive(heartbeat(cluster, apart, beacon(), '"stale"', 1, deadline))
+    assert isinstance(found, Dishonest)
+    assert EPOCH_FLOOR in found.error
 
 
 def test_an_identity_that_went_back_is_noticed() -> None:
