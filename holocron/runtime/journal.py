@@ -277,10 +277,10 @@ class Journal:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Append nothing more. What is not settled by now is not known."""
+    def close(self, why: HolocronError) -> None:
+        """Append nothing more: the node has stopped, and `why`. What is not settled by now is not known."""
         self._journaling.close()
-        self._fail(NodeStopped(f"node {self._author.node} has stopped"))
+        self._fail(why)
 
     def _ended(self, end: Fenced | Spoilt) -> None:
         self._fail(self._error(end))
@@ -291,9 +291,9 @@ class Journal:
         with self._changed:
             self._failure = self._failure or failure
             unsettled = (
-                OutcomeUnknown(f"{failure}; its last entries were not settled")
-                if isinstance(failure, NodeStopped)
-                else failure
+                failure
+                if isinstance(failure, Superseded | RecordUnreadable)
+                else OutcomeUnknown(f"{failure}; its last entries were not settled")
             )
             for future in self._pending:
                 future.set_exception(unsettled)

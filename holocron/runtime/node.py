@@ -485,7 +485,7 @@ class Node:
         self._gone.set()
         self._leadership.finish(self._why_stopped())
         if self._journal is not None:
-            self._journal.close()
+            self._journal.close(self._why_stopped())
         if self._host is not None:
             self._host.close(self._settings.ttl_s)
         self._told.close()
