@@ -231,12 +231,13 @@ class Host:
         def left_s() -> float:
             return max(0.0, limit_s - elapsed_holder_s(began, self._clock.now()))
 
+        stopped = NodeStopped("the node has stopped, and its service with it")
         with self._order:
-            self._failure = self._failure or NodeStopped("the node has stopped, and its service with it")
+            self._failure = stopped
             self._queue.put(None)
         if not self._not_applying.wait(left_s()):
             # It waits for the store, and that is over with this, or else for the service itself.
-            self._journal.close()
+            self._journal.close(stopped)
             self._not_applying.wait(limit_s)
         self._not_checkpointing.wait(left_s())
         applied, checkpointed = self._not_applying.is_set(), self._not_checkpointing.is_set()
