@@ -17,6 +17,7 @@ from holocron.protocol.election import Election, Seat
 from holocron.protocol.messages import (
     AskedToPublish,
     AskedToRelease,
+    ChainFoundEmpty,
     ClaimLost,
     ClaimOrphaned,
     ClaimUnknown,
@@ -25,6 +26,7 @@ from holocron.protocol.messages import (
     Draft,
     Event,
     HeadChanged,
+    HeadConfirmed,
     HeadFound,
     LookForHead,
     NextFound,
@@ -109,6 +111,8 @@ class _Fed:
         self.process = process
         self.findings: list[Finding] = []
         self.wrong: str | None = None
+        # The look that has just ended, or the poll that turned into one.
+        self.look: Call | None = None
         # It asked for an epoch beyond the bounds: this does not happen here.
         self.beyond = False
 
@@ -350,6 +354,7 @@ class Members:
         assert isinstance(after, Ended)
         event: Any = after.result
         fed.process = replace(process, call=None, floor=after.floor)
+        fed.look = process.call if isinstance(event, HeadFound | HeadConfirmed | ChainFoundEmpty) else None
         self._watch(fed, event)
         self._feed(fed, event)
 
@@ -399,9 +404,17 @@ class Members:
         fed.process = replace(process, watch=watch)
 
     def _judge(self, fed: _Fed, draft: Draft) -> None:
-        """I8: a new term in place of someone else's begins only when the lease was waited out on the taker's clock."""
+        """A new term is gone for by a LIST (rule 7), and when the lease was waited out on the taker's clock (I8)."""
         watch, election = fed.process.watch, fed.process.election
-        if draft.term != draft.epoch or draft.epoch == 1:
+        if draft.term != draft.epoch:
+            return
+        if fed.look is None:
+            fed.wrong = fed.wrong or f"rule 7: goes for epoch {draft.epoch} without a LIST"
+        elif fed.look.head is not None and fed.look.head >= draft.epoch:
+            fed.wrong = fed.wrong or (
+                f"rule 7: goes for epoch {draft.epoch} by a LIST that began when the head was {fed.look.head}"
+            )
+        if draft.epoch == 1:
             return
         if watch is None or watch.epoch != draft.epoch - 1:
             fed.wrong = fed.wrong or f"I8: goes for epoch {draft.epoch} without having read the one before"

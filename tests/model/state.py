@@ -69,6 +69,8 @@ class Call(msgspec.Struct, frozen=True):
     stage: Literal["reading", "sent", "answered", "pausing"] = "pausing"
     request: Request | None = None
     answers: tuple[Heard, ...] = ()
+    # For the checks: what was truly the head when this began (rule 7).
+    head: int | None = None
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -134,7 +136,7 @@ class Bucket(msgspec.Struct, frozen=True):
 
 def waited(since: Instant) -> float:
     """How long ago `since` was at least: by the clock that stood still the longest, the wall clock left aside."""
-    return min(-since.boot_s, -since.mono_s)
+    return 0.0 + min(-since.boot_s, -since.mono_s)
 
 
 def aged(instant: Instant, boot: int, mono: int, wall: int, limit: float) -> Instant:

@@ -249,8 +249,10 @@ class World:
             heard = Heard(type(answer).__name__, answer)
             after = number
             if heard not in part.call.answers:
-                answers = (*part.call.answers, heard)
-                after = self.parts.of(in_order(replace(part, call=replace(part.call, answers=answers))))
+                call = replace(part.call, answers=(*part.call.answers, heard))
+                if call.head is None:
+                    call = replace(call, head=len(self.buckets.values[bucket].history))
+                after = self.parts.of(in_order(replace(part, call=call)))
                 if part.call.kind == "poll" and not self.bounds.paced:
                     self._polls.add(after)
             self._seen[number, bucket] = after
