@@ -15,12 +15,14 @@ SPREAD := -n 2 --dist loadfile
 CEPH := radosgw ceph-mon ceph-osd ceph-mgr ceph-common
 # How many simulated lives `make sim` lives.
 SEEDS ?= 2000
+# How many states of one world `make explore` visits at most; 12 million take about 1.5 GB.
+STATES ?= 12000000
 # How long `make chaos` goes on.
 MINUTES ?= 20
 # apt-get is root's; sudo only where there is one and it asks no question.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -n")
 
-.PHONY: help demo test lint types sim chaos bench all test-ceph clean
+.PHONY: help demo test lint types sim explore chaos bench all test-ceph clean
 
 help:
 	@echo "make demo       three nodes elect a leader on a real S3 API, lose it, replace it and bring it back"
@@ -28,6 +30,7 @@ help:
 	@echo "make lint       ruff, and import-linter for who may import whom"
 	@echo "make types      mypy --strict"
 	@echo "make sim        simulated lives of the code that ships: make sim SEEDS=20000"
+	@echo "make explore    every interleaving at small bounds, breadth first: make explore STATES=12000000"
 	@echo "make chaos      real processes killed, frozen and cut off: make chaos MINUTES=20"
 	@echo "make bench      what Holocron adds to a request, as a ratio"
 	@echo "make all        lint, types and test"
@@ -71,6 +74,10 @@ types: $(READY)
 sim: $(READY)
 	@echo "==> python -m tests.simulation --seeds $(SEEDS)"
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+explore: $(READY)
+	@echo "==> python -m tests.model --states $(STATES)"
+	@$(BIN)/python -m tests.model --states $(STATES)
 
 chaos: $(READY)
 	@echo "==> python -m tests.chaos --minutes $(MINUTES)"

@@ -51,12 +51,14 @@ class Bounds(msgspec.Struct, frozen=True):
     slack: int | None = None
     # What a lost answer may also be: a connection refused, a 409, a 403.
     strange_answers: bool = False
-    # The node's clocks may run apart by more than the margin: only the promises without a bound are checked.
+    # Clocks may run apart by more than the margin: then only the promises that need no bound are checked (not I1).
     clocks_lie: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= len(NAMES):
             raise ValueError(f"{self.nodes} nodes: the model has names for {len(NAMES)}")
+        if self.budget.skewed > 1 and not self.clocks_lie:
+            raise ValueError("two skewed ticks may fall into one lease, and are then beyond the margin")
         for name in BUDGETS:
             if not 0 <= getattr(self.budget, name) <= 3:
                 raise ValueError(f"{name}={getattr(self.budget, name)}: a budget is 0 to 3")

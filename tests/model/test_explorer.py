@@ -51,13 +51,11 @@ def test_a_transcript_tells_who_did_what_and_when() -> None:
     print(told)
     wrong = re.search(r"=> I1: (\w)1 \(term \d\) and (\w)1 \(term \d\) believe at once\Z", told)
     assert wrong is not None
-    stopped = re.search(r"^  0  (\w)1 is stopped$", told, re.MULTILINE)
+    stopped = re.search(r"^  0  (\w)1 is stopped$", told, re.M)
     assert stopped is not None
     assert stopped[1] in wrong.groups()
     for holder in wrong.groups():
-        assert re.search(
-            rf"^  \d  {holder}1 is told of its GET floor: .*; leads in term \d by epoch \d$", told, re.MULTILINE
-        )
+        assert re.search(rf"^  \d  {holder}1 is told of its GET floor: .*; leads in term \d by epoch \d$", told, re.M)
     assert "a tick passes for everyone but " in told
 
 

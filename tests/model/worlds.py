@@ -19,10 +19,13 @@ SHORT = (
     Bounds("retention", slack=0, budget=Budget(trimmed=1)),
     Bounds("release and publish", slack=0, budget=Budget(released=1, published=1)),
     Bounds("heirs in order", slack=0, budget=Budget(released=1), ranked=True),
+    Bounds("clocks that lie", epochs=3, slack=0, budget=Budget(stopped=1, skewed=2), clocks_lie=True),
     Bounds("never forced to act", nodes=2, epochs=2, budget=Budget(skewed=1)),
     Bounds("polls at their pace", nodes=2, epochs=2, paced=True),
 )
 LONG = (
+    Bounds("a former self and late", slack=0, budget=Budget(usurped=1, late=1)),
+    Bounds("a sleeper and retention", slack=0, budget=Budget(stopped=1, trimmed=1)),
     Bounds(
         "everything at once",
         slack=0,
