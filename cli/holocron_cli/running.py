@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import TYPE_CHECKING, Literal, cast
+
+from holocron_cli.signals import heard
 
 if TYPE_CHECKING:
     from holocron import Node
@@ -30,29 +31,20 @@ START_GRACE_S = 5.0
 Word = tuple[Literal["signal", "started", "failed", "stopped"], object]
 
 
-class _Signals:
+@contextlib.contextmanager
+def _endings(news: queue.SimpleQueue[Word]) -> Iterator[None]:
     """SIGTERM and SIGINT as words in `news`; the second of them ends the process."""
+    seen: list[int] = []
 
-    def __init__(self, news: queue.SimpleQueue[Word]) -> None:
-        self._news = news
-        self._seen = False
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self._seen:
+    def tell(number: int) -> None:
+        if seen:
             # No clean-up of any kind: whoever sends a second one has lost patience with the first.
             os._exit(128 + number)
-        self._seen = True
-        # SimpleQueue.put may be called from a signal handler, even one that interrupts a get of the same queue.
-        self._news.put(("signal", number))
+        seen.append(number)
+        news.put(("signal", number))
 
-    @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    with heard((signal.SIGTERM, signal.SIGINT), tell):
+        yield
 
 
 def run_node(
@@ -72,7 +64,7 @@ def run_node(
     """
     until = None if for_s is None else time.monotonic() + for_s
     news: queue.SimpleQueue[Word] = queue.SimpleQueue()
-    with _Signals(news).caught(), _serving(http) as show:
+    with _endings(news), _serving(http) as show:
         # A start can take its time (a probe, a store that does not answer), and a signal must not tear it in two:
         # so it has a thread of its own, and this one stays free to hear.
         threading.Thread(target=_start, args=(start, news), name="holocron-start", daemon=True).start()
@@ -121,7 +113,7 @@ def _serving(http: str | None) -> Iterator[Callable[[Node], None]]:
 def wait_for_signal(for_s: float | None = None) -> None:
     """Return at the first SIGTERM or SIGINT, or after `for_s` seconds."""
     news: queue.SimpleQueue[Word] = queue.SimpleQueue()
-    with _Signals(news).caught():
+    with _endings(news):
         _next(news, None if for_s is None else time.monotonic() + for_s)
 
 

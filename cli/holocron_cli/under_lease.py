@@ -14,13 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Literal, cast
 
 from holocron_cli.exits import LOST
 from holocron_cli.guardian import clock_s
+from holocron_cli.signals import heard
 
 if TYPE_CHECKING:
     from holocron import Lease, Node
@@ -152,7 +152,7 @@ def run_under_lease(
         LeadTimeout: leadership did not come in time. And what `start` raises, and what stops a node.
     """
     news: queue.SimpleQueue[Word] = queue.SimpleQueue()
-    with _signals(news):
+    with heard(_FORWARDED, lambda number: news.put(("signal", number))):
         threading.Thread(target=_start, args=(start, news), name="holocron-start", daemon=True).start()
         word, value = news.get()
         if word == "signal":
@@ -240,16 +240,3 @@ def _start(start: Callable[[], Node], news: queue.SimpleQueue[Word]) -> None:
         news.put(("started", start()))
     except BaseException as error:  # noqa: BLE001 - it is raised again, in the main thread
         news.put(("failed", error))
-
-
-@contextlib.contextmanager
-def _signals(news: queue.SimpleQueue[Word]) -> Iterator[None]:
-    def heard(number: int, _frame: FrameType | None) -> None:
-        news.put(("signal", number))
-
-    before = {number: signal.signal(number, heard) for number in _FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

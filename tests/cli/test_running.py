@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from tests.cli.program import PATIENCE_S
 
 SCRIPT = """
-import sys, threading, time
+import os, signal, sys, threading, time
 from holocron.errors import StoreUnfit, Superseded
 from holocron_cli.exits import tell
 from holocron_cli.running import run_node
@@ -33,8 +34,11 @@ class Node:
     def wait(self, timeout=None):
         return self.over.wait(timeout)
     def stop(self, timeout=None):
+        if case == "deaf":
+            # What a signal meets that comes just before the main thread sleeps: it is not woken.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         say("stop")
-        if case == "stuck":
+        if case in ("stuck", "deaf"):
             time.sleep(3600)
         self.over.set()
 
@@ -47,6 +51,19 @@ def start():
     if case == "unfit":
         raise StoreUnfit("conditions are ignored")
     return Node()
+
+if case == "forks":
+    campaigned = Node.campaign
+    def campaign(self):
+        child = os.fork()
+        if not child:
+            say(os.getpid())
+            os.close(1)
+            os.close(2)
+            time.sleep(3600)
+        os.waitpid(child, 0)
+        campaigned(self)
+    Node.campaign = campaign
 
 if case == "hangs":
     import holocron_cli.running as module
@@ -95,6 +112,27 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, code: int) -> None
         assert _line(process) == "stop"
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == code
+
+
+def test_a_signal_is_heard_though_the_main_thread_is_deaf() -> None:
+    """A signal need not wait for the main thread to run Python again, which one that falls asleep does not do."""
+    with _run("deaf") as process:
+        assert [_line(process), _line(process)] == ["start", "campaign"]
+        process.send_signal(signal.SIGTERM)
+        assert _line(process) == "stop"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 143
+
+
+def test_what_a_forked_child_is_told_is_its_own() -> None:
+    """A child of the application dies of its own SIGTERM, and the node that forked it goes on."""
+    with _run("forks") as process:
+        assert _line(process) == "start"
+        os.kill(int(_line(process)), signal.SIGTERM)
+        assert _line(process) == "campaign"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, out, err) == (0, "stop\nend\n", "")
 
 
 def test_a_signal_during_a_start_stops_the_node_once_it_has_started() -> None:
