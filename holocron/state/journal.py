@@ -120,6 +120,16 @@ def raise_fence(
             if gap is not None:
                 return gap
             continue
+        # Whoever was resumed since has its fence below `free`, and behind it only its own slots and, within the window,
+        # void ones. To fence behind it would put an object where that incarnation never expects one.
+        before = yield from read_slots(chain, author, max(found.floor, free - WINDOW), free - 1, deadline)
+        if isinstance(before, Absent):
+            continue
+        if isinstance(before, Spoilt | Trouble):
+            return before
+        newest = max((slot.incarnation for slot in before), default=0)
+        if newest > author.incarnation:
+            return Fenced(f"{chain.key(free - 1)} is behind incarnation {newest}'s fence: this is {author.incarnation}")
         record = _record(author, nonce(), free, "fence", 0, ())
         outcome = yield from chain.create(free, pack(record), deadline)
         match outcome:

@@ -113,12 +113,17 @@ def recovered(
 ) -> list[bytes] | Fenced | Spoilt | Trouble:
     """What an incarnation finds behind its own fence."""
     reading = Reading()
+    if raised is None:
+        stands = done(raise_fence(slots(store), author(incarnation), nonce, deadline()))
+        if not isinstance(stands, Raised):
+            return stands
+        raised = stands
     outcome = done(
         recover(
             slots(store),
             checkpoints(store),
             author(incarnation),
-            raised if raised is not None else fence(store, incarnation),
+            raised,
             reading.restore,
             reading.consume,
             lambda: deadline(within_s),

@@ -160,12 +160,11 @@ def test_an_older_fence_behind_a_newer_one_opens_nothing() -> None:
     """An incarnation that slept between its claim and its fence finds the newer one's before its own (I9)."""
     store = made.filled(3)
     made.fence(store, 3)
-    late = made.fence(store, 2)
-    outcome = made.recovered(store, 2, late)
+    outcome = done(raise_fence(made.slots(store), made.author(2), made.nonce, deadline()))
     assert isinstance(outcome, Fenced)
     assert "incarnation 3" in outcome.error
     made.checkpoint(store, 3)
-    made.append(store, late.slot + 1, 3, b"new", incarnation=3)
+    made.append(store, 5, 3, b"new", incarnation=3)
     assert made.recovered(store, 4) == [*made.entries_of(3), b"new"]
 
 

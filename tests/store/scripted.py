@@ -32,6 +32,7 @@ from holocron.store.base import (
     Request,
     Step,
     Store,
+    Together,
     Unclear,
     Written,
 )
@@ -239,6 +240,10 @@ class Hand(Generic[T]):
     def _advance(self, on: Callable[[], Step]) -> None:
         try:
             self.step = on()
+            while isinstance(self.step, Together):
+                # What goes side by side is carried out at once, so that it is a request that is waited for.
+                results = tuple(done(each) for each in self.step.procedures)
+                self.step = self.procedure.send(Reply(None, at(0), at(0), results))
         except StopIteration as stop:
             self.results.append(stop.value)
 
