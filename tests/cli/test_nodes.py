@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,11 @@ from tests.cli.program import Event, Running, first_to_end, holocron, running
 START = ("node", "start", "--ttl", "1s", "--log-format", "json")
 RESUME = ("node", "resume", "--ttl", "1s", "--log-format", "json", "--node-id")
 ACQUIRED = "Acquired cluster leadership."
+
+
+def _listed(place: Place) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = holocron("node", "list", "-o", "json", env=place.env).json
+    return rows
 
 
 def _id(node: Running, words: str = "Starting node") -> str:
@@ -140,6 +146,9 @@ def test_a_follower_takes_over_and_leadership_is_handed_on(place: Place) -> None
         with running(*START, "--name", "heir", env=place.env) as second:
             heir = _id(second)
             second.heard("Failed to acquire cluster leadership, becoming a follower.")
+            while not any(one["node"] == heir and one["standing"] for one in _listed(place)):
+                # Nobody hands over to a node whose beacon does not say yet that it stands.
+                assert second.popen.poll() is None
             done = holocron("leader", "step-down", "--to", heir, env=place.env)
             assert done.code == 0, done
             assert f"{old} handed over to {heir}" in done.out
