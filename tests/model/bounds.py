@@ -42,6 +42,8 @@ class Bounds(msgspec.Struct, frozen=True):
     nodes: int = 3
     epochs: int = 4
     budget: Budget = Budget()
+    # It begins with a leader that everyone knows of; otherwise with nodes that have just come aboard.
+    led: bool = False
     # Leaders write a topology, so heirs have an order and nodes cannot be exchanged.
     ranked: bool = False
     # Polls take their time and come no sooner than they are due. Otherwise one may come at any moment, and is answered

@@ -8,11 +8,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tests.model.bounds import Bounds, Budget
-from tests.model.bucket import answer_to
 from tests.model.process import Move
-from tests.model.state import Process
 from tests.model.subject import Subject
-from tests.model.world import FORMER, KEEPER, Successor, World
+from tests.model.world import Successor, World
 
 __all__ = ["Liveness"]
 
@@ -30,7 +28,7 @@ class Liveness:
 
     def stuck(self, world: World, state: int) -> str | None:
         """Why nobody will ever lead again from `state`, or None: somebody will, or it is too early to ask."""
-        if not _quiescent(world, state):
+        if not world.quiet(state):
             return None
         self.asked += 1
         here = self._world.moved_in(world, state)
@@ -59,35 +57,14 @@ class Liveness:
         return found[0][0], found[0][3] == "tick"
 
     def _urgency(self, state: int, successor: Successor) -> int:
-        _, _, slot, what = successor
-        if isinstance(what, str):
-            return {"write": 0, "tick": 3}.get(what, _NEVER)
-        if not isinstance(what, Move):
-            return _NEVER
-        match what.kind:
-            case "wake" | "paused":
-                return 0
-            case "told":
-                call = getattr(self._world.part(state, slot), "call", None)
-                if call is not None and call.stage == "reading" and what.heard is not None:
-                    fresh = answer_to(self._world.bucket(state), call.request)
-                    return 1 if what.heard.answer == fresh else _NEVER
-                return 1
-            case "tick":
-                return 2
-        return _NEVER
+        what = successor[3]
+        if self._world.prompt(state, successor):
+            return 1
+        kind = what.kind if isinstance(what, Move) else what
+        if kind == "tick":
+            # First whoever's timer has run out looks at the clock; only then does time pass.
+            return 2 if isinstance(what, Move) else 3
+        return 0 if kind in ("wake", "paused") else _NEVER
 
 
 _NEVER = 9
-
-
-def _quiescent(world: World, state: int) -> bool:
-    """No write is under way, nobody leads, and somebody who would is there."""
-    if world.late(state) or world.part(state, KEEPER) is not None:
-        return False
-    parts = [world.part(state, slot) for slot in (0, 1, 2, FORMER)]
-    processes = [part for part in parts if isinstance(part, Process)]
-    for process in processes:
-        if process.election.tenure is not None or (process.call is not None and process.call.kind == "create"):
-            return False
-    return any(process.election.standing and not process.election.stopped for process in processes)

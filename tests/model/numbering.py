@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from holocron.store.base import Request
-from tests.model.state import Call, Dead, Part, key_of
+from tests.model.state import Call, Dead, Part, Process, key_of
 
 __all__ = ["Late", "Numbered", "Parts", "call_of"]
 
@@ -57,11 +57,20 @@ class Parts(Numbered):
         self._ask = believes
         self.believes: list[bool] = [False]
         self.reads: list[bool] = [False]
+        self.writes: list[bool] = [False]
+        # It leads, or goes for an epoch, or trims; and it is there and would lead.
+        self.busy: list[bool] = [False]
+        self.stands: list[bool] = [False]
 
     def _came(self, value: Any) -> None:
         call = call_of(value)
+        election = value.election if isinstance(value, Process) else None
         self.believes.append(self._ask(value))
         self.reads.append(call is not None and call.stage == "reading")
+        self.writes.append(call is not None and call.stage == "sent")
+        leads = election is not None and election.tenure is not None
+        self.busy.append(leads or (call is not None and call.kind in ("create", "trim")))
+        self.stands.append(election is not None and election.standing and not election.stopped)
 
 
 def call_of(part: Part | None) -> Call | None:

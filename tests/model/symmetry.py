@@ -27,12 +27,17 @@ class Symmetry:
     def __init__(self, parts: Numbered, buckets: Numbered, lates: Numbered) -> None:
         self._parts = parts
         self._all = (parts, buckets, lates)
-        self._ranks: list[bytes | None] = [b""]
+        self._ranks: list[bytes | None] = [b"\x00"]
         self._exchanged: dict[Order, tuple[dict[int, int], dict[int, int], dict[int, int]]] = {}
 
     def order(self, slots: list[int]) -> Order | None:
         """Which node comes first, second and third; None where they are in order as they are."""
-        first, second, third = self._rank(slots[0]), self._rank(slots[1]), self._rank(slots[2])
+        known = self._ranks
+        if len(known) < len(self._parts):
+            known += [None] * (len(self._parts) - len(known))
+        first = known[slots[0]] or self._rank(slots[0])
+        second = known[slots[1]] or self._rank(slots[1])
+        third = known[slots[2]] or self._rank(slots[2])
         if first <= second <= third:
             return None
         ranks = (first, second, third)
@@ -69,17 +74,10 @@ class Symmetry:
 
     def _rank(self, number: int) -> bytes:
         """What a part is like when nobody's name counts."""
-        ranks = self._ranks
-        if number < len(ranks):
-            rank = ranks[number]
-            if rank is not None:
-                return rank
-        else:
-            ranks += [None] * (len(self._parts) - len(ranks))
         part: Any = self._parts.values[number]
         own = part.node if isinstance(part, Dead) else part.election.seat.node
         masked = renamed(part, tuple("own" if name == own else "oth" for name in NAMES))
-        rank = ranks[number] = hashlib.blake2b(key_of(masked), digest_size=8).digest()
+        rank = self._ranks[number] = hashlib.blake2b(key_of(masked), digest_size=8).digest()
         return rank
 
 

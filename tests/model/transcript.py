@@ -22,7 +22,7 @@ _SLEEPS = {
 
 def transcript(world: World, path: tuple[int, ...], wrong: str | None = None) -> list[str]:
     """`path` in words, nodes keeping their names throughout; then what is wrong at its end."""
-    lines: list[str] = []
+    lines = ["  0  one node leads by epoch 1, and everyone knows"] if world.bounds.led else []
     tick = 0
     with world.names_kept():
         here = world.first()

@@ -78,6 +78,7 @@ class World:
         self._written: dict[tuple[int, int], tuple[int, str | None, int, int]] = {}
         self._landed: dict[tuple[int, int, int], tuple[int, int, str | None, int]] = {}
         self._moved_in: dict[int, int] = {0: 0}
+        self._keepers: dict[tuple[int, int], int] = {}
         self._joined: dict[tuple[int, int], int] = {}
         self._aged: dict[int, int] = {0: 0}
         self._overdue: dict[int, bool] = {0: False}
@@ -99,6 +100,13 @@ class World:
         """Writes that nobody waits for any more and that may still land."""
         late = self.lates.values[_Scene(state).late]
         return late.requests if late is not None else ()
+
+    def quiet(self, state: int) -> bool:
+        """Nobody leads, no write is under way, and somebody who would lead is there."""
+        scene = _Scene(state)
+        if scene.late or any(self.parts.busy[number] for number in scene.slots):
+            return False
+        return any(self.parts.stands[number] for number in scene.slots)
 
     # --- names kept -------------------------------------------------------------------------------------------------
 
@@ -136,12 +144,32 @@ class World:
     # --- the first state --------------------------------------------------------------------------------------------
 
     def first(self) -> int:
-        """A founded cluster, all nodes just come aboard."""
+        """A founded cluster and its nodes, just come aboard; or, where it is led, with a leader that all know of."""
         nodes = [self.members.fresh(name, 1, None, (0, 0)) for name in NAMES[: self.bounds.nodes]]
         budget = sum(getattr(self.bounds.budget, name) << _COST[name] for name in BUDGETS)
         bucket = self.buckets.of(empty())
         slots = [self._see(self.parts.of(node), bucket) for node in nodes] + [0] * (5 - len(nodes))
-        return self._state(bucket, slots, 0, budget, 0)
+        exchanging, self._exchanging = self._exchanging, False
+        state = self._state(bucket, slots, 0, budget, 0)
+        for slot in range(self.bounds.nodes) if self.bounds.led else ():
+            while call_of(self.part(state, slot)) is not None:
+                state = next(each[0] for each in self.successors(state) if each[2] == slot and self.prompt(state, each))
+        self._exchanging = exchanging
+        scene = _Scene(state)
+        return self._state(scene.bucket, scene.slots, scene.late, scene.budget, scene.refused)
+
+    def prompt(self, state: int, successor: Successor) -> bool:
+        """Whether this is no more than a request that is answered as the bucket is now."""
+        _, _, slot, what = successor
+        if what == "write":
+            return True
+        if not isinstance(what, Move) or what.kind != "told" or what.cost:
+            return False
+        call = call_of(self.part(state, slot))
+        if call is None or call.stage != "reading" or what.heard is None:
+            return True
+        assert call.request is not None
+        return what.heard.answer == answer_to(self.bucket(state), call.request)
 
     def _state(self, bucket: int, slots: list[int], late: int, budget: int, refused: int) -> int:
         if self._exchanging and self._symmetry is not None and self.bounds.nodes == 3:
@@ -169,7 +197,8 @@ class World:
         for slot, number in enumerate(scene.slots):
             if number:
                 self._act(found, scene, slot, number)
-                self._write(found, scene, slot, number)
+                if self.parts.writes[number]:
+                    self._write(found, scene, slot, number)
         if scene.late:
             self._land(found, scene)
         self._pass_time(found, scene)
@@ -275,8 +304,6 @@ class World:
         if written is None:
             written = self._written[number, scene.bucket] = self._work_out_write(number, scene.bucket)
         bucket, wrong, after, value = written
-        if after == 0:
-            return
         slots = self._shown(scene.slots, scene.bucket, bucket)
         slots[slot] = after
         wrong = wrong or _resurrected(value, scene.refused)
@@ -284,10 +311,7 @@ class World:
 
     def _work_out_write(self, number: int, bucket: int) -> tuple[int, str | None, int, int]:
         part = self.parts.values[number]
-        call = call_of(part)
-        if call is None or call.stage != "sent":
-            return bucket, None, 0, 0
-        assert call.request is not None
+        call = part.call
         before = self.buckets.values[bucket]
         after, answer, wrong = apply(before, call.request)
         heard = Heard(type(answer).__name__, answer)
@@ -391,10 +415,13 @@ class World:
         serial = scene.budget >> _COST["trimmed"] & 3
         left = scene.budget - (1 << _COST["trimmed"])
         for below in range(bucket.floor + 1, len(bucket.history) + 1):
-            begun = continued(self.subject, Call("trim", NOW, number=below, serial=serial), None, None, 1, None)
-            assert isinstance(begun, Call)
+            keeper = self._keepers.get((below, serial))
+            if keeper is None:
+                begun = continued(self.subject, Call("trim", NOW, number=below, serial=serial), None, None, 1, None)
+                assert isinstance(begun, Call)
+                keeper = self._keepers[below, serial] = self.parts.of(Keeper(begun))
             slots = scene.slots.copy()
-            slots[KEEPER] = self._see(self.parts.of(Keeper(begun)), scene.bucket)
+            slots[KEEPER] = self._see(keeper, scene.bucket)
             self._add(found, None, KEEPER, "trim", scene.bucket, slots, scene.late, left, scene.refused)
 
 

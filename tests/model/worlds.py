@@ -29,6 +29,7 @@ LONG = (
     Bounds(
         "everything at once",
         slack=0,
+        led=True,
         budget=Budget(lost=1, late=1, crash=1, asleep=1, trimmed=1),
     ),
 )
