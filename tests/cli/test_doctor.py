@@ -23,6 +23,15 @@ def test_a_good_store_keeps_every_promise(place: Place) -> None:
     assert done.err == ""
 
 
+def test_a_place_that_is_lived_in_stays_as_it_is(place: Place) -> None:
+    """The probe works in a folder of its own: records, and junk in their places, are neither read nor touched."""
+    for key in ("cluster.json", "probe.json", "epochs/0000000000000001.json", "members/alpha.json", "probe/notes.txt"):
+        place.objects.put(key, b"somebody's")
+    before = place.objects.all()
+    assert holocron("doctor", env=place.env).code == 0
+    assert place.objects.all() == before
+
+
 def test_findings_as_json(place: Place) -> None:
     """`-o json` holds all that was found."""
     found = holocron("doctor", "-o", "json", env=place.env).json
