@@ -70,6 +70,9 @@ def run(world: World, procedure: Procedure[_T], done: Callable[[_T], None]) -> N
 
 def _together(world: World, step: Together, asked: Instant, proceed: Callable[[Reply | None], None]) -> None:
     results: dict[int, object] = {}
+    if not step.procedures:
+        proceed(Reply(None, asked, world.now()))
+        return
 
     def collect(index: int) -> Callable[[object], None]:
         def one(result: object) -> None:
