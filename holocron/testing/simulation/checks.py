@@ -15,6 +15,7 @@ from holocron.protocol.messages import (
     NoteReleased,
     NoteTenureBegan,
     NoteTenureRenewed,
+    Reason,
     SettlePublish,
     Tenure,
 )
@@ -221,8 +222,13 @@ class NoWayBack(Check):
     def ended(self) -> Complaints:
         if self.chronicle.betrayed_s is None:
             return
+        # Where a leader went on above the gap, others follow it in good faith: then it is for that leader to notice.
+        told = any(process.stopped is Reason.STORE_DISHONEST for process in self.life.processes)
+        held = self.life.held_epochs()
         for process in self.life.processes:
-            if process.unaware:
+            passed = told and max(held, default=0) > process.lost_epoch
+            gap = any(number not in held for number in range(min(held, default=0), process.lost_epoch + 1))
+            if process.unaware and not (passed and not (process.leading and gap)):
                 yield f"{process.name} never noticed that the store was {self.life.misfortune.betrayal}"
 
 

@@ -28,6 +28,9 @@ _OF_REQUESTS: dict[str, float] = {
     "crash_before": 0.003,
     "crash_after": 0.003,
     "disorder": 0.50,
+    # The process stands still between deciding on a write and sending it, or with a request under way.
+    "stall_before": 0.010,
+    "stall_after": 0.005,
 }
 # Of the world: each is how often it comes about in a lease's time, at its worst.
 _OF_WORLD: dict[str, float] = {
@@ -57,9 +60,12 @@ class Misfortune(msgspec.Struct, frozen=True):
     world: dict[str, float]
     # A store that is wiped or put back to an earlier state, once: it has to be noticed (I7).
     betrayal: Literal["", "wiped", "rolled back"] = ""
+    # Retention at its most greedy: it takes whatever it may, as soon as it may.
+    greed: bool = False
 
     def __str__(self) -> str:
-        return " ".join([*self.requests, *self.world, self.betrayal]).strip() or "no faults"
+        kinds = [*self.requests, *self.world, "greed" if self.greed else "", self.betrayal]
+        return " ".join(kind for kind in kinds if kind) or "no faults"
 
 
 def draw(random: Random) -> Misfortune:
@@ -77,4 +83,4 @@ def draw(random: Random) -> Misfortune:
     if "snapshot" in world:
         # A snapshot shows on the wall clock alone, so nobody else may set that one back meanwhile: the stated bound.
         world.pop("wall_step", None)
-    return Misfortune(requests, world, betrayal)
+    return Misfortune(requests, world, betrayal, greed=random.random() < 0.25)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from holocron.layout import EPOCHS, MEMBERS, number_of, numbered
+from holocron.layout import EPOCHS, MEMBERS, history_key, number_of, numbered
 from holocron.records import Control, Epoch, Heir, Leader, encode
 from holocron.store.base import Delete, Found, Get, List, Listed, Put, Written
 from holocron.testing.simulation.chronicle import Applied
@@ -66,7 +66,8 @@ class Nemesis:
             if self._life.misfortune.betrayal == "wiped":
                 self._life.timeline.after(when_s, lambda: self._betray(()))
             else:
-                earlier_s = self._random.uniform(0.2, 0.9) * when_s
+                # The backup may be of the very moment: a replica that lags has lost the last few writes.
+                earlier_s = self._random.uniform(0.2, 1.0) * when_s
                 self._life.timeline.after(earlier_s, lambda: self._remember(when_s - earlier_s))
 
     def heal(self) -> None:
@@ -76,6 +77,8 @@ class Nemesis:
         life.network.calm()
         for process in life.processes:
             process.link = "up"
+            if process.leaving or process.engine is None:
+                process.kill("it was on its way out" if process.leaving else "it was not aboard yet")
         for wake in list(self._waking.values()):
             wake()
         if life.chronicle.betrayed_s is not None:
@@ -149,9 +152,15 @@ class Nemesis:
 
     def _halt(self, kind: str) -> None:
         victim = self._victim()
-        if victim is None:
-            return
-        slept_s = self._a_while_s()
+        if victim is not None:
+            self._put_to_sleep(victim, kind, self._a_while_s())
+
+    def stall(self, victim: Process) -> None:
+        """`victim` stands still, at the very place where it is."""
+        if not victim.halted:
+            self._put_to_sleep(victim, "pause", self._life.ttl_s * self._random.uniform(0.1, 1.5))
+
+    def _put_to_sleep(self, victim: Process, kind: str, slept_s: float) -> None:
         self._life.say(victim.name, "%s for %.3f s", kind, slept_s)
         victim.halt()
         if kind != "pause":
@@ -245,13 +254,15 @@ class Nemesis:
     def _foreign(self) -> None:
         """A stranger puts something under the prefix where it has no business."""
         head = self._life.chronicle.head
+        # Where retention is about to put what it takes out.
+        first = self._life.chronicle.floor + self._random.randint(0, 2) * self._life.batch
         somewhere = [
             numbered(EPOCHS, head + self._random.randint(3, 40)),
             f"{EPOCHS}readme.txt",
             f"{MEMBERS}stranger.json",
             f"{MEMBERS}stranger/nested.json",
             numbered("control/", self._random.randint(1, 5)),
-            f"history/{self._random.randint(1, 9):016d}-{self._random.randint(10, 99):016d}.json",
+            history_key(first, first + self._life.batch - 1),
             "nodes/stranger/state.json",
             "unrelated",
         ]
@@ -332,5 +343,5 @@ class Nemesis:
         newest = max(held, default=0)
         life.say("store", "%s: %s objects, newest epoch %s", life.misfortune.betrayal, len(backup), newest)
         for process in life.processes:
-            process.betrayed = process.alive and process.seen_epoch > newest
+            process.lost_epoch = process.seen_epoch if process.alive and process.seen_epoch > newest else 0
         self.heal()

@@ -47,6 +47,7 @@ class Network:
         misfortune: Misfortune,
         regime: Regime,
         apply: Apply,
+        stall: Callable[[Process], None],
         diary: Diary,
         counts: Counter[str],
     ) -> None:
@@ -54,6 +55,7 @@ class Network:
         self._random = random
         self._chances = misfortune.requests
         self._apply = apply
+        self._stall = stall
         self._diary = diary
         self._counts = counts
         # A way there or back takes this long on the average. Tight: nearly nothing, so that only the rules keep order.
@@ -79,6 +81,15 @@ class Network:
         if self._happens("crash_before"):
             process.kill("it crashed before a request")
             return
+        if isinstance(request, Put) and self._happens("stall_before"):
+            self._stall(process)
+            process.enter(lambda: self._send(process, store, request, timeout_s, done))
+        else:
+            self._send(process, store, request, timeout_s, done)
+
+    def _send(
+        self, process: Process, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]
+    ) -> None:
         sent = process.now()
         waiting = _Waiting(done)
         process.call_later(timeout_s, lambda: waiting.hear(Unclear(f"no answer within {timeout_s:.3g} s")))
@@ -95,6 +106,8 @@ class Network:
             self._timeline.after(there_s, arrive)
         if self._happens("crash_after"):
             process.kill("it crashed with a request under way")
+        elif self._happens("stall_after"):
+            self._stall(process)
 
     def _heard(self, process: Process, waiting: _Waiting, answer: Answer) -> None:
         if not waiting.over:

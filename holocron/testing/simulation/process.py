@@ -73,6 +73,7 @@ class Process:
         self.began_s = life.timeline.now_s
         self.ended_s: float | None = None
         self.halted = False
+        self.leaving = False
         # up, cut (neither way), mute (its requests are lost), deaf (its answers are).
         self.link = "up"
         self.engine: Engine | None = None
@@ -84,9 +85,9 @@ class Process:
         self.session = ""
         # By ticket: the value, and the term in which it was handed in.
         self.publishings: dict[int, tuple[bytes, int]] = {}
-        # The newest epoch that it knows, and whether the store then lost that epoch behind its back.
+        # The newest epoch that it knows, and the one that it knew when the store lost it behind its back, or 0.
         self.seen_epoch = 0
-        self.betrayed = False
+        self.lost_epoch = 0
         self._life = life
         self._random = random
         self._held: list[Callable[[], None]] = []
@@ -190,7 +191,7 @@ class Process:
     @property
     def unaware(self) -> bool:
         """Whether the store lost what this process had seen, and the process goes on."""
-        return self.betrayed and self.alive and self.stopped is None
+        return self.lost_epoch > 0 and self.alive and self.stopped is None
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
@@ -270,6 +271,7 @@ class Process:
         if engine is None:
             self.kill("it is told to stop")
             return
+        self.leaving = True
         self._life.say(self.name, "is told to stop")
         self.release(None)
         engine.feed(StandingChanged(False))
@@ -289,8 +291,9 @@ class Process:
                     self._life.holding.append(self)
             case NoteTenureRenewed(tenure=tenure):
                 self._tenure = tenure
-                if self.lease is not None:
-                    self.lease.extend(tenure)
+                over = self.lease is not None and self.lease.reason is not None
+                if self.lease is not None and self.lease.extend(tenure) and over:
+                    self._life.violate("rule 6", f"{self.name} has term {tenure.term} again, which was over")
             case NoteTenureEnded(reason=reason):
                 self.leading = False
                 if self.lease is not None:

@@ -85,8 +85,9 @@ class Turns(_OfTakeovers):
 
     def followed(self, process: Process, held: Epoch, waited_s: float) -> Complaints:
         place = self._place(held, process)
-        due_s = self.waits_s(held, process) + place * process.settings.stagger_s
-        if place and waited_s < due_s - _GRAIN_S:
+        free_s = self.waits_s(held, process)
+        due_s = free_s + place * process.settings.stagger_s
+        if place and free_s <= waited_s < due_s - _GRAIN_S:
             yield f"{process.name}, heir {place} of epoch {held.epoch}, acted after {waited_s:.3f} s of {due_s:.3f} s"
 
     def noticed(self, process: Process, notice: Notice) -> Complaints:

@@ -60,7 +60,14 @@ class Life:
         offset_s = self.random.uniform(0, 2e9)
         self.store = MemoryStore(None, "cluster", clock=lambda: offset_s + self.timeline.now_s)
         self.network = Network(
-            self.timeline, self.random, self.misfortune, regime, self._apply, self.diary, self.report.misfortunes
+            self.timeline,
+            self.random,
+            self.misfortune,
+            regime,
+            self._apply,
+            self._stall,
+            self.diary,
+            self.report.misfortunes,
         )
         self.processes: list[Process] = []
         # Those that were given a lease which nobody has ended.
@@ -81,7 +88,9 @@ class Life:
         if self.misfortune.betrayal:
             # A leader that its heartbeats told nothing finds out with its next retention: let that come in time.
             self._keep = min(self._keep, 8)
-        self._batch = self.random.choice([1, 1, 2, 8])
+        self.batch = self.random.choice([1, 1, 2, 8])
+        if self.misfortune.greed:
+            self._keep, self.batch = 2, 1
         self.nodes = [f"node{number}" for number in range(1, self.random.randint(2, 5) + 1)]
         # Every other life keeps journals too: they make it busier, and the election is to be seen without them as well.
         self.journaling = seed % 2 == 0
@@ -101,8 +110,8 @@ class Life:
                 ttl_max_s=self.ttl_max_s,
                 margin_s=max(ttl_s * 0.1, 0.1),
                 keep_epochs=self._keep,
-                trim_batch=self._batch,
-                keep_age_s=self.random.choice([0.0, 0.0, ttl_s]),
+                trim_batch=self.batch,
+                keep_age_s=0.0 if self.misfortune.greed else self.random.choice([0.0, 0.0, ttl_s]),
                 heartbeat_every_s=ttl_s * self.random.uniform(0.5, 1.5),
                 stagger_s=0.15 if self.regime == "production" else 0.02,
             )
@@ -149,6 +158,9 @@ class Life:
         answer = store.perform(request, 1.0)
         self.witness(Applied(self.timeline.now_s, process, request, answer, sent))
         return answer
+
+    def _stall(self, process: Process) -> None:
+        self.nemesis.stall(process)
 
     def witness(self, applied: Applied) -> None:
         """Something took effect on the store."""
@@ -243,7 +255,7 @@ class Life:
             self._peace()
         else:
             self.nemesis.heal()
-            self._run_until(self.timeline.now_s + 6 * self.ttl_max_s)
+            self._run_until(self.timeline.now_s + 8 * self.ttl_max_s)
         self._judge()
         return self.report
 
