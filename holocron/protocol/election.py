@@ -153,6 +153,9 @@ def _act(state: Election, now: Instant) -> Stepped:
     if state.head is None and may_stand(state):
         return _look(state, now, takeover=True)
     if state.from_ is None or elapsed_waiter_s(state.from_, now) >= state.after_s:
+        if state.misses and state.misses % 16 == 0 and not may_stand(state):
+            # Who never takes over would never LIST, and after sleeping past retention wait for ever on a 404 (rule 7).
+            return _look(replace(state, misses=state.misses + 1), now, takeover=False)
         return _poll(state, now)
     return state, []
 

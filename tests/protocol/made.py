@@ -16,6 +16,7 @@ from holocron.protocol.messages import (
     CreateEpoch,
     Draft,
     Event,
+    HeadConfirmed,
     HeadFound,
     LookForHead,
     NextAbsent,
@@ -125,6 +126,25 @@ class Play:
             # A wait that rounds to nothing must not stop the test's time.
             now_s += max(wait_s, 2.0**-20)
         return None
+
+    def idles(self, start_s: float, end_s: float) -> None:
+        """From `start_s` to `end_s` nothing changes: no poll finds anything, and every LIST shows what was known."""
+        now_s = start_s
+        while now_s <= end_s:
+            actions = self.tick(now_s)
+            while actions:
+                at_once: tuple[Action, ...] = ()
+                for action in actions:
+                    if isinstance(action, ReadNext):
+                        at_once += self.tell(NextAbsent(at(now_s)), now_s)
+                    elif isinstance(action, LookForHead):
+                        empty = action.known is None
+                        same = ChainFoundEmpty(at(now_s)) if empty else HeadConfirmed(at(now_s))
+                        at_once += self.tell(same, now_s)
+                actions = at_once
+            wait_s = due_s(self.state, at(now_s))
+            assert wait_s is not None
+            now_s += max(wait_s, 2.0**-20)
 
     def draft(self) -> Draft:
         """The epoch that the node asked for last."""

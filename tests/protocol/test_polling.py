@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from holocron.protocol.election import due_s
-from holocron.protocol.messages import HeadChanged, NextAbsent, NextFound, ReadNext
-from tests.protocol.made import RENEW_S, Play, at, following, member, record, seat, seen
+from holocron.protocol.messages import (
+    CreateEpoch,
+    HeadChanged,
+    HeadConfirmed,
+    HeadFound,
+    LookForHead,
+    NextAbsent,
+    NextFound,
+    ReadNext,
+)
+from tests.protocol.made import RENEW_S, Play, at, following, member, none_of, record, seat, seen
 
 VIEW = (member("b", 1), member("a", 2))
 
@@ -104,7 +113,10 @@ def test_hit_creeps_and_miss_asks_again_soon() -> None:
         wait_s = due_s(play.state, at(now_s))
         assert wait_s is not None
         now_s += wait_s
-        assert play.tick(now_s) == (ReadNext(3),)
+        if play.tick(now_s) == (LookForHead(2),):
+            # The sixteenth miss of who does not stand.
+            play.tell(HeadConfirmed(at(now_s)), now_s)
+        assert play.log[-1] == ReadNext(3)
         play.tell(NextAbsent(at(now_s)), now_s)
         waits.append(due_s(play.state, at(now_s)))
     assert waits == [RENEW_S / 8] * 4 + [RENEW_S / 4] * 12 + [RENEW_S] * 2
@@ -116,3 +128,27 @@ def test_beat_is_the_leaders_own() -> None:
     play.tick(8)
     play.tell(NextFound(seen(record(2, renew_s=32.0, ttl_s=64.0, topology=VIEW), 8)), 8)
     assert due_s(play.state, at(8)) == 31.0
+
+
+@pytest.mark.parametrize("standing", [False, True])
+def test_an_observer_that_slept_past_retention_catches_up(standing: bool) -> None:
+    """Who never takes over LISTs at each sixteenth miss: what it polls for may have been trimmed (rules 7 and 10)."""
+    play = following(seen(record(1, topology=VIEW), 0), seat("a", priority=0 if standing else 1), standing=standing)
+    now_s, polls, lists = 0.0, 0, list[int]()
+    while len(lists) < 3:
+        wait_s = due_s(play.state, at(now_s))
+        assert wait_s is not None
+        now_s += wait_s
+        actions = play.tick(now_s)
+        if actions == (LookForHead(1),):
+            lists.append(polls)
+            actions = play.tell(HeadConfirmed(at(now_s)), now_s) if len(lists) < 3 else ()
+        if actions:
+            assert actions == (ReadNext(2),)
+            polls += 1
+            play.tell(NextAbsent(at(now_s)), now_s)
+    assert lists == [16, 31, 46]
+    play.tell(HeadFound(at(now_s), seen(record(500, topology=VIEW), now_s)), now_s)
+    assert play.state.head is not None
+    assert play.state.head.epoch == 500
+    assert none_of(CreateEpoch, tuple(play.log))

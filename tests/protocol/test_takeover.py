@@ -232,7 +232,7 @@ def test_unknown_node_comes_after_all_heirs() -> None:
 def test_priority_zero_never_leads() -> None:
     """Priority 0 never tries, not even on an empty or a released chain (rule 8)."""
     watcher = following(seen(record(5, 5, release=True), 0), seat(priority=0))
-    assert watcher.looks(0, 300) is None
+    watcher.idles(0, 300)
     assert none_of(CreateEpoch, tuple(watcher.log))
 
 
