@@ -311,8 +311,11 @@ class Life:
         """A healthy leader is left alone (rule 5)."""
         # Former selves that have run again only now still have to find out that they are superseded.
         self._run_until(self.timeline.now_s + 3 * self.ttl_max_s)
-        before = self.report.takeovers
+        before, head = self.report.takeovers, self.chronicle.head
         self._run_until(self.timeline.now_s + 3 * self.ttl_max_s)
+        for process in self.processes:
+            if process.alive and process.stopped is None and process.seen_epoch < head:
+                self.violate("rule 10", f"{process.name} is at epoch {process.seen_epoch}, and {head} is long there")
         # A stranger's object in the way of the chain is waited out like a lease that nobody can read.
         clear = not any((number_of(EPOCHS, key) or 0) > 0 for key in self.strange)
         if clear and self.report.takeovers != before:
