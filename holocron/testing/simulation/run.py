@@ -24,6 +24,7 @@ from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, R
 from holocron.store.memory import MemoryStore
 from holocron.testing.simulation.checks import Check, every_invariant
 from holocron.testing.simulation.chronicle import Applied, Chronicle
+from holocron.testing.simulation.cost import Meter
 from holocron.testing.simulation.misfortune import Misfortune, Regime, draw
 from holocron.testing.simulation.nemesis import Nemesis
 from holocron.testing.simulation.network import Network, brief
@@ -311,11 +312,13 @@ class Life:
         """A healthy leader is left alone (rule 5)."""
         # Former selves that have run again only now still have to find out that they are superseded.
         self._run_until(self.timeline.now_s + 3 * self.ttl_max_s)
-        before, head = self.report.takeovers, self.chronicle.head
+        before, head, meter = self.report.takeovers, self.chronicle.head, Meter(self)
         self._run_until(self.timeline.now_s + 3 * self.ttl_max_s)
         for process in self.processes:
             if process.alive and process.stopped is None and process.seen_epoch < head:
                 self.violate("rule 10", f"{process.name} is at epoch {process.seen_epoch}, and {head} is long there")
+        for what in meter.overspent():
+            self.violate("I14", what)
         # A stranger's object in the way of the chain is waited out like a lease that nobody can read.
         clear = not any((number_of(EPOCHS, key) or 0) > 0 for key in self.strange)
         if clear and self.report.takeovers != before:
