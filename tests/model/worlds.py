@@ -23,9 +23,16 @@ SHORT = (
     Bounds("never forced to act", nodes=2, epochs=2, budget=Budget(skewed=1)),
     Bounds("polls at their pace", nodes=2, epochs=2, paced=True),
 )
+# Each but the last is visited whole as well, if `--states` allows ten million.
 LONG = (
-    Bounds("a former self and late", slack=0, budget=Budget(usurped=1, late=1)),
-    Bounds("a sleeper and retention", slack=0, budget=Budget(stopped=1, trimmed=1)),
+    Bounds("crash and stop", slack=0, led=True, budget=Budget(crash=1, stopped=1)),
+    Bounds("crash and sleep", slack=0, led=True, budget=Budget(crash=1, asleep=1)),
+    Bounds("former self, late write", slack=0, led=True, budget=Budget(usurped=1, late=1)),
+    Bounds("former self, stop", slack=0, led=True, budget=Budget(usurped=1, stopped=1)),
+    Bounds("value, stop, loss", slack=0, led=True, budget=Budget(published=1, stopped=1, lost=1)),
+    Bounds("release and sleep", slack=0, led=True, budget=Budget(released=1, asleep=1)),
+    Bounds("stop and retention", slack=0, led=True, budget=Budget(stopped=1, trimmed=1)),
+    Bounds("crash, late, retention", epochs=3, slack=0, led=True, budget=Budget(crash=1, late=1, trimmed=1)),
     Bounds(
         "everything at once",
         slack=0,
