@@ -183,7 +183,9 @@ def _begun(chain: Chain, author: Author, nonce: str, deadline: Deadline) -> Proc
     if isinstance(listed, Trouble):
         return listed
     if listed[0]:
-        return Spoilt(f"{read.error}; and there is {listed[0][0].key}")
+        # Another incarnation may have begun the journal since the floor was read; it wrote the floor before any slot.
+        again = yield from chain.floor(deadline)
+        return Spoilt(f"{again.error}; and there is {listed[0][0].key}") if isinstance(again, Dishonest) else again
     result = yield from replace(
         chain.store, chain.floor_key, encode(Floor(cluster=author.cluster, nonce=nonce, floor=1)), None, deadline
     )

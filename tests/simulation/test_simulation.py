@@ -23,6 +23,7 @@ FOUND: list[tuple[int, Regime, str]] = [
     (55, "production", "an acknowledged value was lost under an epoch that a stranger had spoilt"),
     (115, "tight", "a node whose beacon was rolled back to a former incarnation's went on"),
     (44, "production", "an older incarnation's late fence stood far behind a newer one"),
+    (101256, "tight", "a journal that another incarnation began at that moment was called spoilt"),
 ]
 
 

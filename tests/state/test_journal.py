@@ -201,6 +201,17 @@ def test_slots_without_a_floor_are_a_wiped_journal() -> None:
     assert made.there(store, made.slots(store)) == [1, 2, 3]
 
 
+def test_a_journal_that_another_begins_meanwhile_is_not_spoilt() -> None:
+    """A floor that was not there yet when it was read is read again before the slots found are called leftovers (I9)."""
+    store = MemoryStore()
+    hand = Hand(raise_fence(made.slots(store), made.author(2), made.nonce, deadline()))
+    hand.move()
+    made.filled(3, store)
+    while not hand.ended:
+        hand.move()
+    assert hand.result == Raised(4, 1)
+
+
 def test_a_floor_that_cannot_be_read_is_never_overwritten() -> None:
     """It is told, with its key (I12)."""
     store = MemoryStore()
