@@ -202,7 +202,7 @@ def test_slots_without_a_floor_are_a_wiped_journal() -> None:
 
 
 def test_a_journal_that_another_begins_meanwhile_is_not_spoilt() -> None:
-    """A floor that was not there yet when it was read is read again before the slots found are called leftovers (I9)."""
+    """A floor that was not there when it was read is read again before slots are called leftovers (I9)."""
     store = MemoryStore()
     hand = Hand(raise_fence(made.slots(store), made.author(2), made.nonce, deadline()))
     hand.move()

@@ -248,7 +248,7 @@ class NoHaste(Check):
             return
         if held is not None and sealed.process.assume_dead and held.leader.node == sealed.process.node:
             return
-        ttl_s = held.ttl_ms / 1000 if held is not None else self.life.ttl_max_s
+        ttl_s = held.ttl_ms / 1000 if held is not None else round(self.life.ttl_max_s * 1000) / 1000
         # It cannot have read what was not there yet, nor waited before it began.
         since = before.readings.get(sealed.process.name, sealed.process.began)
         waited_s = min(sealed.sent.boot_s - since.boot_s, sealed.sent.mono_s - since.mono_s)

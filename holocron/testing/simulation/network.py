@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from holocron.testing.simulation.process import Process
 
 __all__ = ["Network", "brief"]
+
+# Of a calm network no way there or back takes more than so many times its average: a round trip is then shorter than
+# the shortest attempt at a request, for the shortest ttl.
+_CALM_LEGS = 3.0
 
 Apply = Callable[["Process", Store, Request, Instant], Answer]
 
@@ -60,6 +65,7 @@ class Network:
         self._counts = counts
         # A way there or back takes this long on the average. Tight: nearly nothing, so that only the rules keep order.
         self._leg_s = random.uniform(0.002, 0.040) if regime == "production" else random.uniform(0.0, 0.001)
+        self._longest_leg_s = math.inf
         # Until when the store answers nothing but 503, or nothing but 403.
         self.outage_until_s = 0.0
         self.denied_until_s = 0.0
@@ -70,8 +76,9 @@ class Network:
         return 2 * self._leg_s
 
     def calm(self) -> None:
-        """From now on nothing goes wrong with any request that is sent."""
+        """From now on nothing goes wrong with any request that is sent, and none takes unusually long."""
         self._chances = {}
+        self._longest_leg_s = _CALM_LEGS * self._leg_s
         self.outage_until_s = self.denied_until_s = 0.0
 
     def send(
@@ -166,7 +173,7 @@ class Network:
             return self._random.uniform(1.0, 600.0)
         if self._happens("slow"):
             return self._random.uniform(0.0, 3.0) * timeout_s
-        return self._random.expovariate(1 / self._leg_s) if self._leg_s else 0.0
+        return min(self._random.expovariate(1 / self._leg_s), self._longest_leg_s) if self._leg_s else 0.0
 
     def _happens(self, kind: str) -> bool:
         chance = self._chances.get(kind)
