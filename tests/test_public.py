@@ -136,7 +136,9 @@ def _public(module: ModuleType) -> Iterator[tuple[str, object]]:
         value = getattr(module, name)
         yield name, value
         if inspect.isclass(value):
-            for own, member in vars(value).items():
+            # What a class inherits from another of ours is as public as what it defines itself.
+            ours = [base for base in value.__mro__ if base.__module__.startswith("holocron")]
+            for own, member in ((own, member) for base in ours for own, member in vars(base).items()):
                 plain = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
                 if not own.startswith("_") and inspect.isfunction(plain):
                     yield f"{name}.{own}", plain

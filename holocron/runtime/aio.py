@@ -262,12 +262,12 @@ class Node:
             SettingsError: more than 64 KiB.
         """
         self._node._check_running()
-        term, epoch = self._leadership.publish_nowait(value)
+        term, epoch = self._leadership.publisher.publish_nowait(self._leadership.lease, value)
         try:
             async with asyncio.timeout(timeout):
                 return await outcome(epoch)
         except TimeoutError:
-            raise self._leadership.unsettled(term) from None
+            raise self._leadership.publisher.unsettled(term) from None
 
     # --- its own durable state --------------------------------------------------------------------------------------
 

@@ -1,9 +1,8 @@
-"""Leadership as one node's application lives it: standing for election, holding the lease, publishing, handing over."""
+"""Leadership as one node's application lives it: standing for election, holding the lease, handing over."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import threading
@@ -13,25 +12,14 @@ from functools import partial
 from typing import NamedTuple
 
 from holocron import events
-from holocron.errors import (
-    HolocronError,
-    LeadershipLost,
-    LeadTimeout,
-    NodeStopped,
-    NotLeader,
-    OutcomeUnknown,
-    SettingsError,
-)
-from holocron.protocol import election
+from holocron.errors import HolocronError, LeadTimeout, NodeStopped
 from holocron.protocol.messages import (
-    AskedToPublish,
     BeliefLapsed,
     NoteElectionLost,
     NoteReleased,
     NoteTenureBegan,
     NoteTenureEnded,
     NoteTenureRenewed,
-    Publishing,
     Reason,
     SettlePublish,
     StandingChanged,
@@ -41,9 +29,10 @@ from holocron.runtime.engine import Engine
 from holocron.runtime.lease import Lease
 from holocron.runtime.loop import Loop
 from holocron.runtime.notices import Notice, StoodDown
+from holocron.runtime.publishing import Publisher
 from holocron.runtime.telling import Announcer
 from holocron.runtime.waiting import Promised, start, wait_for
-from holocron.settings import VALUE_LIMIT_BYTES, Settings
+from holocron.settings import Settings
 
 __all__ = ["Held", "Leadership"]
 
@@ -66,6 +55,8 @@ class Leadership:
     def __init__(self, node: str, loop: Loop, engine: Engine, told: Announcer, settings: Settings) -> None:
         #: The lease of the tenure that stands or was last; None between two tenures.
         self.lease: Lease | None = None
+        #: Values that wait to be published.
+        self.publisher = Publisher(node, loop, engine, told)
         self._node = node
         self._loop = loop
         self._engine = engine
@@ -85,8 +76,6 @@ class Leadership:
         self._retiring = False
         self._pid = os.getpid()
         self._over: HolocronError | None = None
-        self._tickets: dict[int, Future[int]] = {}
-        self._numbers = itertools.count(1)
         self._releases: list[Future[int | None]] = []
 
     # --- what the application asks ----------------------------------------------------------------------------------
@@ -174,34 +163,6 @@ class Leadership:
         else:
             self._end_and_release(lease, None, None)
 
-    def publish(self, value: bytes, timeout: float | None) -> int:
-        """Have `value` ride in the next epoch; the number of that epoch."""
-        term, epoch = self.publish_nowait(value)
-        try:
-            return epoch.result(timeout)
-        except TimeoutError:
-            raise self.unsettled(term) from None
-
-    def unsettled(self, term: int) -> OutcomeUnknown:
-        """What is raised where nobody knows in time what became of a value."""
-        return OutcomeUnknown(f"node {self._node}: publishing in term {term} was not settled in time")
-
-    def publish_nowait(self, value: bytes) -> tuple[int, Future[int]]:
-        """As `publish`, without waiting: the term in which it is asked for, and the epoch to come."""
-        if len(value) > VALUE_LIMIT_BYTES:
-            raise SettingsError(f"a published value is at most {VALUE_LIMIT_BYTES} bytes, this one has {len(value)}")
-        lease = self.lease
-        if lease is None or not lease.valid:
-            raise NotLeader(f"node {self._node} does not lead, so it cannot publish; {self._who_leads()}")
-        future: Promised[int] = Promised(self._loop.clock)
-        ticket = next(self._numbers)
-        with self._changed:
-            if self._over is not None:
-                raise self._over
-            self._tickets[ticket] = future
-        self._loop.post(lambda: self._engine.feed(AskedToPublish(Publishing(ticket, bytes(value)))))
-        return lease.term, future
-
     def hand_over(self, heir: str | None, timeout: float | None) -> None:
         """Hand over; where the caller is itself the work to wait for, or a subscriber, do not wait for it here."""
         with self._changed:
@@ -215,7 +176,6 @@ class Leadership:
         """The node has stopped: whoever still waits for anything gets `error`, or an unknown outcome."""
         with self._changed:
             self._over = error
-            tickets = [*self._tickets.values()]
             lease, self.lease = self.lease, None
             told = self._draining is lease
             if lease is not None:
@@ -224,9 +184,7 @@ class Leadership:
         if lease is not None and not told:
             # It was won while the node was about to stop already, or would not be given back.
             self._say_lost(Reason.RELEASED)
-        for future in tickets:
-            if not future.done():
-                future.set_exception(OutcomeUnknown(f"node {self._node} stopped before the value was settled"))
+        self.publisher.finish(error)
 
     # --- on the loop's thread ---------------------------------------------------------------------------------------
 
@@ -253,7 +211,7 @@ class Leadership:
             case NoteElectionLost():
                 self._say_failed()
             case SettlePublish(ticket=ticket, epoch=epoch, refused=refused):
-                self._settle(ticket, epoch, refused)
+                self.publisher.settle(ticket, epoch, refused)
             case NoteReleased(epoch=epoch):
                 if epoch is not None:
                     self._told.log("Released cluster leadership.")
@@ -308,20 +266,6 @@ class Leadership:
         self._trying = False
         self._told.log("Failed to acquire cluster leadership, becoming a follower.")
 
-    def _settle(self, ticket: int, epoch: int | None, refused: bool) -> None:
-        with self._changed:
-            future = self._tickets.pop(ticket, None)
-        if future is None or future.done():
-            return
-        if epoch is not None:
-            future.set_result(epoch)
-        elif refused:
-            lost = "leadership ended before the value was written"
-            future.set_exception(LeadershipLost(f"node {self._node}: {lost}; it never will be", Reason.EXPIRED.value))
-        else:
-            unknown = "it is not known whether the value was published; read before you repeat"
-            future.set_exception(OutcomeUnknown(f"node {self._node}: {unknown}"))
-
     # --- on any thread ----------------------------------------------------------------------------------------------
 
     def _lapsed(self, term: int) -> None:
@@ -354,7 +298,7 @@ class Leadership:
 
     def too_late(self, timeout: float) -> LeadTimeout:
         """What is raised where leadership did not come in time."""
-        return LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._who_leads()}")
+        return LeadTimeout(f"node {self._node} did not become leader within {timeout:g} s; {self._told.who_leads()}")
 
     def _settled(self, but: Lease | None) -> bool:
         """Whether there is a lease other than `but`, or never will be one again."""
@@ -433,7 +377,3 @@ class Leadership:
         self._loop.post(ask)
         with contextlib.suppress(TimeoutError):
             future.result(within_s)
-
-    def _who_leads(self) -> str:
-        leader = election.leader_of(self._engine.election)
-        return f"node {leader.node} leads" if leader is not None else "nobody is known to lead"

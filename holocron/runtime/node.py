@@ -12,25 +12,17 @@ from types import TracebackType
 from typing import TypeVar
 
 from holocron import events
-from holocron.clock import Clock, elapsed_holder_s
+from holocron.clock import Clock
 from holocron.errors import (
-    HolocronError,
     LeadershipLost,
-    NodeStopped,
     NotLeader,
     SettingsError,
-    StoreDenied,
     StoreUnfit,
-    StoreUnreachable,
     Superseded,
 )
 from holocron.layout import check_node_id, fresh_node_id
-from holocron.observe.statistics import Statistics
-from holocron.protocol import election
 from holocron.protocol.messages import HeadChanged, NoteStopped, Reason
-from holocron.records import Leader, Member, Published
-from holocron.runtime.engine import Engine
-from holocron.runtime.history import tenure_ends, tenures
+from holocron.runtime.informed import Informed
 from holocron.runtime.journal import Journal
 from holocron.runtime.lane import Lane
 from holocron.runtime.leadership import Leadership
@@ -39,13 +31,10 @@ from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreR
 from holocron.runtime.only import leader_only
 from holocron.runtime.service import Host, Service
 from holocron.runtime.session import Session
-from holocron.runtime.telling import Announcer
-from holocron.runtime.views import Tenure, Topology, remembered
 from holocron.runtime.waiting import Signal, start
 from holocron.settings import Settings
 from holocron.state.journal import Author
-from holocron.store.base import Deadline, Store
-from holocron.store.chain import Trouble
+from holocron.store.base import Store
 from holocron.store.opening import StoreOptions
 
 __all__ = ["Node"]
@@ -53,7 +42,7 @@ __all__ = ["Node"]
 _R = TypeVar("_R")
 
 
-class Node:
+class Node(Informed):
     """One virtual node: identity, place in the election and what it last knew lie in the store; this process is its
     present incarnation.
 
@@ -62,29 +51,11 @@ class Node:
     """
 
     def __init__(self, session: Session, *, assume_dead: bool) -> None:
-        self._session = session
-        self._settings = session.settings
-        self._loop = session.loop
-        self._identity = session.aboard.identity
-        self._pid = os.getpid()
+        super().__init__(session, self._notice, assume_dead=assume_dead)
         # Each is taken once and never given back: whoever comes first does the work.
         self._stop_asked = threading.Lock()
         self._ending = threading.Lock()
         self._ending_journal = threading.Lock()
-        self._gone = Signal(session.loop.clock)
-        self._failure: HolocronError | None = None
-        self._engine = Engine(
-            session.loop,
-            session.store,
-            session.home,
-            session.aboard,
-            session.settings,
-            session.genesis.ttl_max_ms / 1000,
-            self._notice,
-            assume_dead=assume_dead,
-        )
-        self._told = Announcer(self.id, lambda: self._engine.election, session.loop.clock)
-        self._told.topology = remembered(session.aboard.state)
         self._leadership = Leadership(self.id, session.loop, self._engine, self._told, session.settings)
         self._journal: Journal | None = None
         self._host: Host | None = None
@@ -207,45 +178,7 @@ class Node:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    # --- what it is -------------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """The node's id, the same for every incarnation."""
-        return self._identity.node
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        return self._identity.name
-
-    @property
-    def incarnation(self) -> int:
-        """Which incarnation this process is; it rises with every resume."""
-        return self._identity.incarnation
-
-    @property
-    def cluster(self) -> str:
-        """The uuid of its cluster."""
-        return self._identity.cluster
-
-    @property
-    def location(self) -> str:
-        """The root of its cluster's store."""
-        return self._session.store.uri
-
-    @property
-    def role(self) -> str:
-        """Its role right now: solo, follower, candidate, leader or stopped. For acting as leader, ask a lease."""
-        if self._gone.is_set() or os.getpid() != self._pid:
-            return "stopped"
-        return election.role(self._engine.election)
-
-    @property
-    def epoch(self) -> int:
-        """The newest epoch that any incarnation of it has seen, so that it never goes down; 0 before the first."""
-        head = self._engine.election.head
-        return max(head.epoch if head is not None else 0, self._session.aboard.last_epoch)
+    # --- leading ----------------------------------------------------------------------------------------------------
 
     @property
     def term(self) -> int | None:
@@ -258,62 +191,6 @@ class Node:
         """Its lease while it leads, else None; ask the lease itself each time before you act."""
         lease = self._leadership.lease
         return lease if lease is not None and lease.valid else None
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it has stopped, by `stop` or by itself (see `failure`)."""
-        return self._gone.is_set()
-
-    @property
-    def failure(self) -> HolocronError | None:
-        """Why it stopped by itself (`Superseded`, `StoreUnfit`), or None."""
-        return self._failure
-
-    @property
-    def requests(self) -> dict[str, int]:
-        """How many requests it has made so far, by verb."""
-        return self._session.requests()
-
-    def statistics(self) -> Statistics:
-        """What has happened to it so far, counted; asks the store for nothing."""
-        beaten = self._engine.beaten_at
-        age_s = None if beaten is None else elapsed_holder_s(beaten, self._loop.now())
-        return self._told.tally.statistics(self._session.requests(), self._session.failures(), age_s)
-
-    def leader(self) -> Leader | None:
-        """Who leads, as far as this node knows; None between two leaders, or where the lock file cannot be read."""
-        return election.leader_of(self._engine.election)
-
-    def topology(self) -> Topology | None:
-        """The leader's view of everyone, from the newest lock file this node has read; None before the first.
-
-        A resumed node begins with the one that it knew last.
-        """
-        return self._told.topology
-
-    def members(self) -> tuple[Member, ...]:
-        """The rows of `topology()`."""
-        topology = self._told.topology
-        return topology.members if topology is not None else ()
-
-    def published(self) -> Published | None:
-        """The value published last, as far as this node knows, with the epoch and term it was published in."""
-        return self._engine.election.published
-
-    def history(self, limit: int = 20) -> tuple[Tenure, ...]:
-        """The newest `limit` tenures, newest first, read from the store."""
-        self._check_running()
-        head = self._engine.election.head
-        if head is None:
-            return ()
-        deadline = Deadline(self._loop.now(), 30.0, self._settings.attempt_s)
-        ends = tenure_ends(self._engine.chain, self._session.store, head.epoch, limit, deadline)
-        found = self._loop.carry_out(ends)
-        if isinstance(found, Trouble):
-            raise StoreDenied(found.error) if found.denied else StoreUnreachable(found.error)
-        return tenures(found)[:limit]
-
-    # --- leading ----------------------------------------------------------------------------------------------------
 
     def campaign(self) -> None:
         """Stand for election in the background, until `withdraw`."""
@@ -376,7 +253,7 @@ class Node:
             SettingsError: more than 64 KiB.
         """
         self._check_running()
-        return self._leadership.publish(value, timeout)
+        return self._leadership.publisher.publish(self._leadership.lease, value, timeout)
 
     # --- its own durable state --------------------------------------------------------------------------------------
 
@@ -490,13 +367,3 @@ class Node:
             self._host.close(self._settings.ttl_s)
         self._told.close()
         self._session.close()
-
-    def _check_running(self) -> None:
-        if self._gone.is_set() or os.getpid() != self._pid:
-            raise self._why_stopped()
-
-    def _why_stopped(self) -> HolocronError:
-        return self._failure or NodeStopped(f"node {self.id} has stopped")
-
-    def __repr__(self) -> str:
-        return f"<Node {self.id} incarnation={self.incarnation} {self.role} epoch={self.epoch}>"

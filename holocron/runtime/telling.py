@@ -13,7 +13,7 @@ from holocron import events
 from holocron.clock import Clock
 from holocron.observe.logs import logger
 from holocron.observe.statistics import Tally
-from holocron.protocol.election import Election, role
+from holocron.protocol.election import Election, leader_of, role
 from holocron.protocol.messages import Seen
 from holocron.records import Epoch
 from holocron.runtime.views import Topology
@@ -59,6 +59,11 @@ class Announcer:
             "role": role(election),
         }
         self._log.log(level, sentence, **{**where, **more})
+
+    def who_leads(self) -> str:
+        """For the end of a message to someone who does not lead."""
+        leader = leader_of(self._election())
+        return f"node {leader.node} leads" if leader is not None else "nobody is known to lead"
 
     def tell(self, event: events.Event) -> None:
         """Have every subscriber hear of `event`, after all that was told before; never waits."""
