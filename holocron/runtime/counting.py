@@ -23,6 +23,11 @@ class CountingStore:
         self._failures = dict.fromkeys(VERBS.values(), 0)
 
     @property
+    def counted(self) -> Store:
+        """The counted store itself."""
+        return self._store
+
+    @property
     def uri(self) -> str:
         """Where the counted store is."""
         return self._store.uri

@@ -22,6 +22,7 @@ from holocron.errors import (
 )
 from holocron.layout import check_node_id, fresh_node_id
 from holocron.protocol.messages import HeadChanged, NoteStopped, Reason
+from holocron.runtime.guarding.companion import Guarded
 from holocron.runtime.informed import Informed
 from holocron.runtime.journal import Journal
 from holocron.runtime.lane import Lane
@@ -50,13 +51,15 @@ class Node(Informed):
     statement. Safe to use from any thread. It never exits the process, handles no signals, configures no logging.
     """
 
-    def __init__(self, session: Session, *, assume_dead: bool) -> None:
+    def __init__(self, session: Session, *, assume_dead: bool, guardian: bool) -> None:
         super().__init__(session, self._notice, assume_dead=assume_dead)
         # Each is taken once and never given back: whoever comes first does the work.
         self._stop_asked = threading.Lock()
         self._ending = threading.Lock()
         self._ending_journal = threading.Lock()
         self._leadership = Leadership(self.id, session.loop, self._engine, self._told, session.settings)
+        origin = session.origin if guardian else None
+        self._guarded = Guarded(origin, self._identity, session.settings, session.loop.clock)
         self._journal: Journal | None = None
         self._host: Host | None = None
         self._loop.post(self._engine.start)
@@ -78,6 +81,7 @@ class Node(Informed):
         options: StoreOptions | None = None,
         clock: Clock | None = None,
         lane: Lane | None = None,
+        guardian: bool = True,
     ) -> Node:
         """A new node of the cluster at `location`, which is founded if there is none.
 
@@ -89,6 +93,9 @@ class Node(Informed):
             priority: heirs with a higher one go first; 0 never leads.
             home: the root of the node's own records, if that is not the cluster's.
             lane: another's threads to share; `Runtime` gives its own.
+            guardian: have a companion process release leadership at once should this process die while its host lives
+                (rule 14). Switch it off where something goes on under the lease after this process is dead, such as a
+                subprocess: the lease is then waited out.
 
         Raises:
             SettingsError, NodeExists, StoreDenied, StoreUnreachable, StoreUnfit, RecordUnreadable, OutcomeUnknown.
@@ -96,7 +103,7 @@ class Node(Informed):
         node = check_node_id(node_id) if node_id is not None else fresh_node_id()
         session = Session(location, home, settings, options, clock, lane)
         session.start(node, name, address, dict(labels or {}), priority)
-        made = cls(session, assume_dead=False)
+        made = cls(session, assume_dead=False, guardian=guardian)
         made._told.log("Starting node", name_=name, location=made.location)
         return made
 
@@ -116,6 +123,7 @@ class Node(Informed):
         assume_dead: bool = False,
         clock: Clock | None = None,
         lane: Lane | None = None,
+        guardian: bool = True,
     ) -> Node:
         """Node `node_id` again, as its next incarnation, on this compute: same identity, and what it last knew.
 
@@ -132,7 +140,7 @@ class Node(Informed):
         check_node_id(node_id)
         session = Session(location, home, settings, options, clock, lane)
         session.resume(node_id, name, address, dict(labels) if labels is not None else None, priority)
-        made = cls(session, assume_dead=assume_dead)
+        made = cls(session, assume_dead=assume_dead, guardian=guardian)
         aboard = session.aboard
         made._told.log(
             "Resumed node",
@@ -327,6 +335,7 @@ class Node(Informed):
 
     def _notice(self, notice: Notice) -> None:
         """What the engine tells; on the loop's thread, so nothing here may wait."""
+        self._guarded.notice(notice)
         match notice:
             case HeadChanged(seen=seen):
                 self._leadership.led_by(seen.record)
@@ -366,4 +375,5 @@ class Node(Informed):
         if self._host is not None:
             self._host.close(self._settings.ttl_s)
         self._told.close()
+        self._guarded.leave()
         self._session.close()

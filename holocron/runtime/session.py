@@ -19,7 +19,7 @@ from holocron.settings import Settings
 from holocron.state.recovery import SIDE_BY_SIDE
 from holocron.state.writer import WINDOW
 from holocron.store.base import Deadline, Put, Store
-from holocron.store.opening import StoreOptions, open_store
+from holocron.store.opening import Origin, StoreOptions, open_store, origin
 
 __all__ = ["Session"]
 
@@ -96,6 +96,11 @@ class Session:
             self.lane.close()
         for store in self._opened:
             store.close()
+
+    @property
+    def origin(self) -> Origin | None:
+        """How the cluster's store was opened, where another process could open it too."""
+        return origin(self.store.counted)
 
     def requests(self) -> dict[str, int]:
         """How many requests this process has made so far, by verb."""

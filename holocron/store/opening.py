@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from urllib.parse import unquote_to_bytes
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -11,7 +12,7 @@ from holocron.errors import SettingsError
 from holocron.layout import check_prefix
 from holocron.store.base import Store
 
-__all__ = ["SCHEMES", "Location", "StoreOptions", "open_store", "parse_location"]
+__all__ = ["SCHEMES", "Location", "Origin", "StoreOptions", "open_store", "origin", "parse_location"]
 
 SCHEMES = ("s3", "file", "memory", "gs", "az")
 
@@ -95,6 +96,22 @@ def parse_location(uri: str) -> Location:
     return Location(scheme, place, check_prefix(prefix) if prefix.strip("/") else "")
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """How a store was opened, so that another process can open it again."""
+
+    uri: str
+    options: StoreOptions
+
+
+# By the store itself; those that somebody made in another way are not in it.
+_origins: WeakKeyDictionary[Store, Origin] = WeakKeyDictionary()
+
+
+def origin(store: Store) -> Origin | None:
+    """How `store` was opened by `open_store`; None where it was made otherwise, or lies in this process's memory."""
+    return _origins.get(store)
+
+
 def open_store(uri: str, options: StoreOptions | None = None) -> Store:
     """The store at `uri`: s3://BUCKET/PREFIX, file:///PATH, memory://NAME/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX.
 
@@ -103,6 +120,13 @@ def open_store(uri: str, options: StoreOptions | None = None) -> Store:
     """
     where = parse_location(uri)
     chosen = options or StoreOptions()
+    store = _open(where, chosen)
+    if where.scheme != "memory":
+        _origins[store] = Origin(uri, chosen)
+    return store
+
+
+def _open(where: Location, chosen: StoreOptions) -> Store:
     if where.scheme == "s3":
         # Imported here because boto3 costs more to load than all of Holocron.
         from holocron.store.s3 import S3Store
