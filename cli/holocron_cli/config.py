@@ -83,6 +83,15 @@ def _ttl(value: object) -> float:
     return Settings(ttl_s=_seconds(value)).ttl_s
 
 
+def _switch(value: object) -> bool:
+    known = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.strip().lower() not in known:
+        raise ValueError(f"wants true or false, not {value!r}")
+    return known[value.strip().lower()]
+
+
 def _prefix(value: object) -> str:
     from holocron_cli.checks import check_prefix
 
@@ -132,6 +141,7 @@ KEYS: dict[str, Callable[[object], object]] = {
     "address": _text,
     "home": _uri,
     "http": _listening,
+    "guardian": _switch,
     "log_format": _one_of(*LOG_FORMATS),
     "log_level": _one_of(*LOG_LEVELS),
 }
@@ -154,6 +164,7 @@ class Config:
     address: str | None = None
     home: str | None = None
     http: str | None = None
+    guardian: bool = True
     log_format: str = LOG_FORMATS[0]
     log_level: str = "info"
 

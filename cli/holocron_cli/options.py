@@ -12,6 +12,7 @@ import typer
 from holocron_cli.config import Config, gather
 
 __all__ = [
+    "GUARDIAN",
     "LOGS",
     "NODE",
     "WHERE",
@@ -117,6 +118,16 @@ NODE: Group = {
     "home": _flag(_NODE, "--home", metavar="URI", help="Keep the node's own records here (default: with the cluster)."),
     "http": _flag(
         _NODE, "--http", metavar="HOST:PORT", help="Serve /health, /leader, /topology and /metrics (127.0.0.1:8008)."
+    ),
+}
+
+# Not for `run`: what it runs may outlive it by a moment, so its death must not release anything.
+GUARDIAN: Group = {
+    "guardian": _flag(
+        _NODE,
+        "--guardian/--no-guardian",
+        kind=bool,
+        help="Have a companion process release leadership if this one dies (default: yes).",
     ),
 }
 

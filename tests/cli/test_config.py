@@ -47,6 +47,15 @@ def test_labels_are_merged_one_by_one(tmp_path: Path) -> None:
     assert config.labels == {"zone": "a", "rack": "2", "disk": "a=b", "os": "linux"}
 
 
+def test_the_guardian_is_there_unless_any_layer_says_otherwise(tmp_path: Path) -> None:
+    """On by default; a variable, being text, says it in any of the usual words."""
+    assert gather({"guardian": None}, {}, tmp_path).guardian
+    assert not gather({}, {"HOLOCRON_GUARDIAN": "off"}, tmp_path).guardian
+    _file(tmp_path, "guardian = false\n")
+    assert not gather({}, {}, tmp_path).guardian
+    assert gather({"guardian": True}, {}, tmp_path).guardian
+
+
 def test_nothing_said_is_nothing_set(tmp_path: Path) -> None:
     """Without any layer, only the documented defaults stand, and no store among them."""
     config = gather(dict.fromkeys(KEYS), {"HOLOCRON_STORE": ""}, tmp_path)
@@ -66,6 +75,7 @@ def test_nothing_said_is_nothing_set(tmp_path: Path) -> None:
         ('ttl = "10x"\n', ("holocron.toml: ttl", "10s")),
         ("ttl = nan\n", ("holocron.toml: ttl", "not a duration")),
         ("ttl = [1]\n", ("holocron.toml: ttl", "wants a duration")),
+        ("guardian = 3\n", ("holocron.toml: guardian", "true or false")),
         ("labels = 3\n", ("holocron.toml: labels", "table")),
         ("[labels]\nzone = 3\n", ("holocron.toml: labels", "table")),
         ('log_format = "xml"\n', ("holocron.toml: log_format", "console, json")),
@@ -98,6 +108,7 @@ def test_a_directory_called_holocron_toml_is_an_error_and_not_a_missing_file(tmp
     [
         ({"HOLOCRON_TTL": "soon"}, "HOLOCRON_TTL"),
         ({"HOLOCRON_PRIORITY": "1.5"}, "HOLOCRON_PRIORITY"),
+        ({"HOLOCRON_GUARDIAN": "perhaps"}, "HOLOCRON_GUARDIAN"),
         ({"HOLOCRON_LABELS": "zone"}, "HOLOCRON_LABELS"),
         ({"HOLOCRON_LABELS": "x=" + "y" * 300}, "256"),
     ],

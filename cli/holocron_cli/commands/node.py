@@ -9,6 +9,7 @@ import typer
 from holocron_cli.config import Config
 from holocron_cli.durations import seconds
 from holocron_cli.options import (
+    GUARDIAN,
     NODE,
     WHERE,
     App,
@@ -32,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, help="Start and resume nodes; see which 
 
 
 @app.command()
-@configured(WHERE, NODE)
+@configured(WHERE, NODE, GUARDIAN)
 def start(
     config: Config,
     node_id: Annotated[
@@ -65,6 +66,7 @@ def start(
         "labels": dict(config.labels or {}),
         "priority": 1 if config.priority is None else config.priority,
         "home": config.home,
+        "guardian": config.guardian,
     }
     if count > 1:
         _alone(node_id, "--node-id")
@@ -96,7 +98,7 @@ def _alone(given: str | None, flag: str) -> None:
 
 
 @app.command()
-@configured(WHERE, NODE)
+@configured(WHERE, NODE, GUARDIAN)
 def resume(
     config: Config,
     node_id: Annotated[str, typer.Option("--node-id", metavar="ID", help="The node to resume.")],
@@ -144,6 +146,7 @@ def resume(
             settings=settings,
             options=options,
             assume_dead=assume_dead,
+            guardian=config.guardian,
         )
         return hosting(node, made, checkpoint_every)
 

@@ -50,6 +50,8 @@ def run(
         "home": config.home,
         "settings": settings,
         "options": options,
+        # The command may outlive this process by a moment, so its death releases nothing: the lease is waited out.
+        "guardian": False,
     }
 
     def begin() -> Node:

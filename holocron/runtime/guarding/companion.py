@@ -78,7 +78,7 @@ class Guarded:
                 self._companion.tell(word)
 
     def leave(self) -> None:
-        """The node has stopped and needs no guardian any more. The last one of a process ends it, and waits for that."""
+        """The node has stopped and needs no guardian any more; the last one of a process ends it, and waits for it."""
         entrusted, self._entrusted = self._entrusted, None
         if self._companion is not None and entrusted is not None:
             _leave(self._companion, entrusted.number)

@@ -182,6 +182,8 @@ class Terms(Check):
         same = former is not None and former.kind == "lease" and former.leader.session == record.leader.session
         if record.term != sealed.number and not (same and former is not None and former.term == record.term):
             yield f"epoch {sealed.number} has term {record.term}, and the one before is not of that tenure"
+        elif sealed.process.ward is not None and not sealed.rightful:
+            yield f"{sealed.process.name} released term {record.term}, and its process is alive or it is another's"
 
     def noticed(self, process: Process, notice: Notice) -> Complaints:
         match notice:
@@ -244,7 +246,8 @@ class NoHaste(Check):
         if before is None:
             return
         held = before.record
-        if held is not None and (held.kind == "release" or held.leader.session == sealed.process.session):
+        released = held is not None and held.kind == "release" and before.rightful
+        if released or (held is not None and held.leader.session == sealed.process.session):
             return
         if held is not None and sealed.process.assume_dead and held.leader.node == sealed.process.node:
             return

@@ -49,6 +49,18 @@ class Sealed(msgspec.Struct, frozen=True):
         """What the next epoch has to name as its predecessor."""
         return self.record.nonce if self.record is not None else hashlib.sha256(self.body).hexdigest()
 
+    @property
+    def rightful(self) -> bool:
+        """Whether its writer could give away what it did: its own lease, or, as a guardian, that of a dead process.
+
+        Dead is what it truly was at that instant, whatever the guardian took for the truth.
+        """
+        ward = self.process.ward if self.process is not None else None
+        if ward is None:
+            return True
+        theirs = self.record is not None and self.record.leader.session == ward.session
+        return theirs and ward.ended_s is not None and ward.ended_s <= self.at_s
+
 
 class Chronicle:
     """The true history of one store."""

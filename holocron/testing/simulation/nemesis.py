@@ -75,6 +75,7 @@ class Nemesis:
         self._active = False
         life = self._life
         life.network.calm()
+        life.guards.calm()
         for process in life.processes:
             process.link = "up"
             if process.leaving or process.engine is None:

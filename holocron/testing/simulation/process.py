@@ -83,6 +83,8 @@ class Process:
         self.stopped: Reason | None = None
         self.incarnation: int | None = None
         self.session = ""
+        # Whom it guards, where it is a guardian.
+        self.ward: Process | None = None
         # By ticket: the value, and the term in which it was handed in.
         self.publishings: dict[int, tuple[bytes, int]] = {}
         # The newest epoch that it knows, and the one that it knew when the store lost it behind its back, or 0.
@@ -153,11 +155,12 @@ class Process:
         for call in held:
             self.enter(call)
 
-    def kill(self, why: str) -> None:
-        """It ends at this instant and says nothing to anyone."""
+    def kill(self, why: str, *, in_order: bool = False) -> None:
+        """It ends at this instant and says nothing to anyone; `in_order` says that it needs no guardian for that."""
         if self.ended_s is None:
             self._life.say(self.name, "ends: %s", why)
             self.ended_s = self._life.timeline.now_s
+            self._life.guards.died(self, in_order=in_order)
 
     @property
     def alive(self) -> bool:
@@ -229,6 +232,7 @@ class Process:
         genesis, aboard = found
         self.incarnation = aboard.identity.incarnation
         self._life.say(self.name, "is aboard as incarnation %s, last epoch %s", self.incarnation, aboard.last_epoch)
+        self._life.guards.entrust(self, self.incarnation, genesis.cluster)
         ttl_max_s = genesis.ttl_max_ms / 1000
         self.engine = Engine(
             self, self._life.store, self.home, aboard, self.settings, ttl_max_s, self._notice,
@@ -275,7 +279,10 @@ class Process:
         self._life.say(self.name, "is told to stop")
         self.release(None)
         engine.feed(StandingChanged(False))
-        self.call_later(self.settings.ttl_s, lambda: engine.close(lambda: self.kill("it has said goodbye")))
+        self.call_later(self.settings.ttl_s, lambda: engine.close(self._gone))
+
+    def _gone(self) -> None:
+        self.kill("it has said goodbye", in_order=True)
 
     # --- what the engine tells --------------------------------------------------------------------------------------
 
@@ -283,6 +290,7 @@ class Process:
         if self.ended_s is not None:
             return
         self._life.noticed(self, notice)
+        self._life.guards.noticed(self, notice)
         match notice:
             case NoteTenureBegan(tenure=tenure):
                 self.leading, self._tenure = True, tenure

@@ -25,7 +25,7 @@ __all__ = ["Reader"]
 class _Client(Process):
     """A process that takes part in nothing and survives everything."""
 
-    def kill(self, why: str) -> None:
+    def kill(self, why: str, *, in_order: bool = False) -> None:
         """It lives on: what it was doing goes on too, as if it had been asked once more."""
 
 

@@ -208,7 +208,38 @@ class Truths(Check):
                     yield f"{process.name} was asked to hand over, and nobody had asked that of term {process.term}"
 
 
+class Guarding(Check):
+    """Rule 14: a guardian writes nothing but the release of its own dead process, as that one would have."""
+
+    name = "rule 14"
+
+    def applied(self, applied: Applied, sealed: Sealed | None) -> Complaints:
+        process = applied.process
+        record = sealed.record if sealed is not None else self.chronicle.orphan(applied)
+        if process is None or process.ward is None or not isinstance(applied.answer, Written):
+            return
+        if record is None or record.kind != "release":
+            # An epoch that was delivered twice is history already, and no record here.
+            if sealed is not None or number_of(EPOCHS, _key(applied)) is None:
+                yield f"{process.name} wrote {_key(applied)}, which is no release"
+            return
+        if process.ward.alive:
+            yield f"{process.name} released with epoch {record.epoch}, and {process.ward.name} lives"
+        before = self.chronicle.sealed.get(record.epoch - 1)
+        held = before.record if before is not None else None
+        if held is None:
+            return
+        if held.leader.session != process.session or held.kind != "lease" or held.term != record.term:
+            yield f"{process.name} released epoch {held.epoch}, which is not a lease of its process"
+        if (held.published, held.topology, held.control) != (record.published, record.topology, record.control):
+            yield f"{process.name} released with epoch {record.epoch}, and lost what epoch {held.epoch} carried"
+
+
+def _key(applied: Applied) -> str:
+    return applied.request.key if isinstance(applied.request, Put) else ""
+
+
 def every_rule(life: Life) -> list[Check]:
     """One of each check here."""
-    kinds: list[type[Check]] = [Looks, Turns, Releases, FormerSelves, Retention, Truths]
+    kinds: list[type[Check]] = [Looks, Turns, Releases, FormerSelves, Retention, Truths, Guarding]
     return [kind(life) for kind in kinds]

@@ -25,6 +25,7 @@ from holocron.store.memory import MemoryStore
 from holocron.testing.simulation.checks import Check, every_invariant
 from holocron.testing.simulation.chronicle import Applied, Chronicle
 from holocron.testing.simulation.cost import Meter
+from holocron.testing.simulation.guardian import Guards
 from holocron.testing.simulation.misfortune import Misfortune, Regime, draw
 from holocron.testing.simulation.nemesis import Nemesis
 from holocron.testing.simulation.network import Network, brief
@@ -96,6 +97,7 @@ class Life:
         # Every other life keeps journals too: they make it busier, and the election is to be seen without them as well.
         self.journaling = seed % 2 == 0
         self.books = Books()
+        self.guards = Guards(self, seed)
         self.nemesis = Nemesis(self)
         self.reader = Reader(self)
 
@@ -250,6 +252,7 @@ class Life:
             delay_s = 0.0 if position == 0 else self.random.uniform(0, self.ttl_s)
             self.timeline.after(delay_s, self._first(node))
         self.nemesis.begin()
+        self.guards.begin()
         self.reader.begin()
         self._run_until(turmoil_s)
         if self.chronicle.betrayed_s is None:
