@@ -141,6 +141,18 @@ def test_the_command_dies_with_a_holocron_that_is_killed(store: tuple[str, ...],
         until(lambda: not charge.alive, "the command is dead")
 
 
+def test_a_holocron_that_is_killed_is_not_released(store: tuple[str, ...], tmp_path: Path) -> None:
+    """Its command may outlive it by a moment, so whoever follows waits the lease out, and finds it dead (I1)."""
+    with staying(store, tmp_path / "one", deaf=True) as (one, charge):
+        until(lambda: int(holocron("leader", "show", *store[:2], "-o", "json").json["epoch"]) > 1, "it has renewed")
+        one.signal(signal.SIGKILL)
+        assert holocron("run", *store, "--", "true").code == 0
+        assert not charge.alive
+    epochs = holocron("history", *store[:2], "--epochs", "-o", "json").json
+    assert [each["cause"] for each in epochs if each["leader"]["node"] != charge.node][-1] == "expired"
+    assert not any(each["kind"] == "release" and each["leader"]["node"] == charge.node for each in epochs)
+
+
 def test_the_command_dies_before_the_lease_of_a_holocron_that_is_frozen(store: tuple[str, ...], tmp_path: Path) -> None:
     """SIGSTOP stops every check inside holocron; whoever follows finds the command dead already (I1)."""
     words = (sys.executable, "-c", STAYS, str(tmp_path / "two"))
