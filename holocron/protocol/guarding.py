@@ -1,4 +1,4 @@
-"""What a guardian may do for the process that it guards (rule 14): when, for which tenure, and what it then writes.
+"""What a guardian may do for the process that it guards (rule 15): when, for which tenure, and what it then writes.
 
 A guardian is a small process beside one that leads. It takes no part in the election: it never renews and never leads.
 All it ever does is to write, once and for a process that is dead, the release which that one can no longer write.

@@ -94,7 +94,7 @@ class Node(Informed):
             home: the root of the node's own records, if that is not the cluster's.
             lane: another's threads to share; `Runtime` gives its own.
             guardian: have a companion process release leadership at once should this process die while its host lives
-                (rule 14). Switch it off where something goes on under the lease after this process is dead, such as a
+                (rule 15). Switch it off where something goes on under the lease after this process is dead, such as a
                 subprocess: the lease is then waited out.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Rule 14: when a guardian may act, for whom, and what it writes."""
+"""Rule 15: when a guardian may act, for whom, and what it writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHARGE = Charge(node="b", incarnation=1, session="b-1", term=4, epoch=6)
 
 
 def test_only_another_parent_is_a_death() -> None:
-    """Rule 14: a line that closed says nothing while the parent is the same (I1)."""
+    """Rule 15: a line that closed says nothing while the parent is the same (I1)."""
     assert verdict(70, 70, 0.0) == "watch"
     assert verdict(70, 70, PATIENCE_S / 2) == "watch"
     assert verdict(70, 1, 0.0) == "release"
@@ -21,12 +21,12 @@ def test_only_another_parent_is_a_death() -> None:
 
 
 def test_who_can_be_told_nothing_any_more_goes() -> None:
-    """Rule 14: a guardian whose process closed the line and lives on is of no use, and does not stay for ever."""
+    """Rule 15: a guardian whose process closed the line and lives on is of no use, and does not stay for ever."""
     assert verdict(70, 70, PATIENCE_S) == "leave"
 
 
 def test_a_lease_of_the_tenure_under_guard_is_its_charges() -> None:
-    """Rule 14: node, incarnation, session and term are those that the process told."""
+    """Rule 15: node, incarnation, session and term are those that the process told."""
     assert is_of(record(6, 4, "b"), CHARGE)
 
 
@@ -42,7 +42,7 @@ def test_a_lease_of_the_tenure_under_guard_is_its_charges() -> None:
     ids=["node", "incarnation", "session", "term", "release"],
 )
 def test_whatever_else_stands_there_is_not(other: object) -> None:
-    """Rule 14: another's lease, a newer incarnation's, another term or a release are left as they are (I1, I8)."""
+    """Rule 15: another's lease, a newer incarnation's, another term or a release are left as they are (I1, I8)."""
     assert not is_of(other, CHARGE)  # type: ignore[arg-type]  # parametrize knows no types
 
 

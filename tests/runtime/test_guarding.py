@@ -1,4 +1,4 @@
-"""The release that a guardian writes, step by step on a store, and what a process tells it (rule 14)."""
+"""The release that a guardian writes, step by step on a store, and what a process tells it (rule 15)."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_renewal_that_lands_between_reading_and_writing_is_released_too(store:
     ids=["another node", "its next incarnation", "another term", "released already"],
 )
 def test_whoever_follows_already_is_left_alone(store: Store, next_one: Epoch) -> None:
-    """Rule 14: lost to another, nothing is written, whoever that is (I1, I8)."""
+    """Rule 15: lost to another, nothing is written, whoever that is (I1, I8)."""
     made.chain(store, next_one)
     assert released(store) is None
     assert heads(store) == next_one
@@ -139,7 +139,7 @@ def test_whoever_follows_already_is_left_alone(store: Store, next_one: Epoch) ->
     ],
 )
 def test_a_head_of_another_tenure_is_left_alone(store: Store, charge: Charge) -> None:
-    """Rule 14: what was told and what stands there have to agree in everything."""
+    """Rule 15: what was told and what stands there have to agree in everything."""
     assert released(store, charge) is None
     assert heads(store).epoch == 3
 

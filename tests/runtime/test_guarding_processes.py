@@ -1,4 +1,4 @@
-"""Guardians of real processes, on S3 over HTTP and on files: killed, frozen, cut off and outlived (rule 14)."""
+"""Guardians of real processes, on S3 over HTTP and on files: killed, frozen, cut off and outlived (rule 15)."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def follow(location: str, ttl_s: float) -> tuple[Epoch, Epoch]:
 
 
 def test_a_killed_process_is_released_at_once(begin: Begin, location: str) -> None:
-    """SIGKILL, the host alive: whoever follows need not wait for the lease, and no guardian stays (rule 14)."""
+    """SIGKILL, the host alive: whoever follows need not wait for the lease, and no guardian stays (rule 15)."""
     leader = begin(LONG_S, location)
     ready(leader.pid)
     leader.kill()

@@ -56,7 +56,7 @@ class Story:
         with Cluster.open(self._stage.config.location, self._stage.config.options()) as cluster:
             self._settle(cluster, self._nodes, "Topology")
             dead, known = leader, self._remembered(cluster, str(leader.node))
-            self._kill(leader)
+            self._kill(cluster, leader)
             self._resume(cluster, dead, known)
             self._hand_over(dead)
             self._finish(cluster)
@@ -99,15 +99,21 @@ class Story:
 
         return self._until(look, f"{node} to write down what it knows")
 
-    def _kill(self, leader: NodeProcess) -> NodeProcess:
+    def _why(self, cluster: Cluster) -> str:
+        """Why it took so long, or so short."""
+        tenure = next(iter(cluster.history(1)), None)
+        if tenure is not None and tenure.cause == "released":
+            return "the dead one's guardian had released for it, so there was no lease to wait out"
+        return f"of that, up to {self._ttl_s:g}s is the dead leader's lease, which has to run out"
+
+    def _kill(self, cluster: Cluster, leader: NodeProcess) -> NodeProcess:
         self._head("Kill the leader")
         killed_s = leader.kill()
-        self._line(f"kill -9 {leader.popen.pid}: {_who(leader)} is gone, and could tell nobody", "red")
+        self._line(f"kill -9 {leader.popen.pid}: {_who(leader)} is gone, and could not say a word", "red")
         event = self._acquired(lambda event: event.at_s > killed_s, self._patience_s, "a takeover")
         took = event.at_s - killed_s
         self._line(
-            f"Takeover: {_who(event.process)} leads {took:.1f}s after the kill, {_where(event)} "
-            f"(of that, up to {self._ttl_s:g}s is the dead leader's lease, which has to run out)",
+            f"Takeover: {_who(event.process)} leads {took:.1f}s after the kill, {_where(event)} ({self._why(cluster)})",
             "green",
         )
         return event.process

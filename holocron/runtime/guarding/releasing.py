@@ -1,4 +1,4 @@
-"""The release that a guardian writes for a dead process (rule 14), as a procedure over the chain of epochs."""
+"""The release that a guardian writes for a dead process (rule 15), as a procedure over the chain of epochs."""
 
 from __future__ import annotations
 

@@ -209,9 +209,9 @@ class Truths(Check):
 
 
 class Guarding(Check):
-    """Rule 14: a guardian writes nothing but the release of its own dead process, as that one would have."""
+    """Rule 15: a guardian writes nothing but the release of its own dead process, as that one would have."""
 
-    name = "rule 14"
+    name = "rule 15"
 
     def applied(self, applied: Applied, sealed: Sealed | None) -> Complaints:
         process = applied.process
