@@ -95,7 +95,8 @@ class Node(Informed):
             lane: another's threads to share; `Runtime` gives its own.
             guardian: have a companion process release leadership at once should this process die while its host lives
                 (rule 15). Switch it off where something goes on under the lease after this process is dead, such as a
-                subprocess: the lease is then waited out.
+                subprocess: the lease is then waited out. The guardian is a child of this process, as whoever waits for
+                any child (`os.wait`) will notice. There is none for memory:// and for stores of one's own.
 
         Raises:
             SettingsError, NodeExists, StoreDenied, StoreUnreachable, StoreUnfit, RecordUnreadable, OutcomeUnknown.
@@ -132,6 +133,7 @@ class Node(Informed):
 
         Args:
             location: the root of the cluster, or of the node's own home: its identity names the cluster.
+            guardian: as for `start`.
 
         Raises:
             NodeUnknown: there is no such node. Superseded: another resumed it at the same time and was first.

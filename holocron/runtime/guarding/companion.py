@@ -102,9 +102,11 @@ class _Companion:
     def tell(self, word: Word) -> None:
         """Say `word`, now or as soon as it can be said; never waits."""
         with self._lock:
-            if not self.over:
-                self._unsaid += encode(word)
-                self._say()
+            if self.over:
+                return
+            self._unsaid += encode(word)
+            lost = self._say()
+        _log(lost)
 
     def dismiss(self) -> None:
         """End it. It holds nothing that would have to be given back, so it is not asked but killed."""
@@ -129,46 +131,50 @@ class _Companion:
             self._process.returncode = 0
 
     def _begin(self) -> None:
+        lost: str | None
         try:
             ours, theirs = socket.socketpair()
             with theirs:
                 process = _spawn(theirs)
         except OSError as error:
             with self._lock:
-                self._lose(f"it could not be started: {error}")
+                lost = self._lose(f"it could not be started: {error}")
+            _log(lost)
             return
         ours.setblocking(False)
         with self._lock:
             self._line, self._process = ours, process
             self._line_is = _identity(ours.fileno())
-            if not self.over:
-                self._say()
+            lost = None if self.over else self._say()
+        _log(lost)
 
-    def _say(self) -> None:
+    def _say(self) -> str | None:
+        """Say what can be said now; why the guardian was lost over it, if it was."""
         if self._line is None:
-            return
+            return None
         if _identity(self._line.fileno()) != self._line_is:
             # The application has closed it, and the number may be a file of its own by now: nothing is written to that.
-            self._line.detach()
-            self._lose("this process has closed the line to it")
-            return
+            return self._lose("this process has closed the line to it")
         try:
             while self._unsaid:
                 said = self._line.send(self._unsaid, _QUIET)
                 del self._unsaid[:said]
         except BlockingIOError:
             if len(self._unsaid) > _UNHEARD_LIMIT_BYTES:
-                self._lose("it does not listen")
+                if self._process is not None:
+                    self._process.kill()
+                return self._lose("it does not listen")
         except OSError as error:
-            self._lose(f"it has ended: {error}")
+            return self._lose(f"it has ended: {error}")
+        return None
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str) -> str:
         self.over = True
         self._unsaid.clear()
         self._let_go()
         if self._process is not None:
             self._process.poll()
-        logger().warning("The guardian of this process is gone; a death is followed when the lease is over.", error=why)
+        return why
 
     def _let_go(self) -> None:
         line, self._line = self._line, None
@@ -185,9 +191,18 @@ def _join(entrusted: Entrusted) -> _Companion:
     with _lock:
         if _present is None or _present.over:
             _present = _Companion()
-        _present.entrusted.add(entrusted.number)
-        _present.tell(entrusted)
-        return _present
+        present = _present
+        present.entrusted.add(entrusted.number)
+    present.tell(entrusted)
+    return present
+
+
+def _log(lost: str | None) -> None:
+    # With no lock held: a handler of the application's may do anything.
+    if lost is not None:
+        logger().warning(
+            "The guardian of this process is gone; a death is followed when the lease is over.", error=lost
+        )
 
 
 def _leave(companion: _Companion, number: int) -> None:
