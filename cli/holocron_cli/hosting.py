@@ -6,11 +6,12 @@ import contextlib
 import importlib
 import os
 import queue
+import re
 import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from holocron import events
@@ -19,10 +20,19 @@ from holocron.errors import SettingsError
 if TYPE_CHECKING:
     from holocron import Node
 
-__all__ = ["Fleet", "app_of", "hosting", "tell_role_changes"]
+__all__ = ["Fleet", "app_of", "checkpoints", "hosting", "tell_role_changes"]
 
 # A journal that is replayed faster than this needs no progress bar.
 _BAR_AFTER = 1000
+_UNITS = {
+    "B": 1,
+    "kB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
 
 
 def app_of(spec: str) -> Callable[[], Any]:
@@ -49,21 +59,37 @@ def app_of(spec: str) -> Callable[[], Any]:
     return made  # type: ignore[no-any-return]  # whatever it is, it can be called
 
 
-def hosting(node: Node, made: Callable[[], Any] | None, checkpoint_every: int) -> Node:
-    """`node`, hosting what `made` makes, if anything; stopped if it cannot."""
+def checkpoints(every: str) -> dict[str, int]:
+    """When checkpoints are taken, as `Node.host` wants it told: "1000" (commands), "64MiB" (of commands), "0" (never).
+
+    Raises `SettingsError` for what is neither.
+    """
+    said = re.fullmatch(r"([0-9]{1,15})\s*(B|[kMG]B|[KMG]iB)?", every.strip())
+    if said is None:
+        raise SettingsError(
+            f"--checkpoint-every wants a number of commands (1000), or a size (64MiB, 500kB), not {every[:80]!r}"
+        )
+    number, unit = int(said[1]), said[2]
+    if unit is None:
+        return {"checkpoint_every": number}
+    return {"checkpoint_every": 0, "checkpoint_bytes": number * _UNITS[unit]}
+
+
+def hosting(node: Node, made: Callable[[], Any] | None, when: Mapping[str, int]) -> Node:
+    """`node`, hosting what `made` makes, if anything, with checkpoints `when` it says; stopped if it cannot."""
     if made is not None:
         try:
-            _host(node, made, checkpoint_every)
+            _host(node, made, when)
         except BaseException:
             node.stop()
             raise
     return node
 
 
-def _host(node: Node, made: Callable[[], Any], checkpoint_every: int) -> None:
+def _host(node: Node, made: Callable[[], Any], when: Mapping[str, int]) -> None:
     """Host a new service on `node`, and show how the replay goes where someone is watching."""
     if not sys.stderr.isatty():
-        node.host(made(), checkpoint_every=checkpoint_every)
+        node.host(made(), **when)
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -76,7 +102,7 @@ def _host(node: Node, made: Callable[[], Any], checkpoint_every: int) -> None:
             if position % 100 == 0:
                 progress.update(task, completed=position, visible=position >= _BAR_AFTER)
 
-        node.host(made(), checkpoint_every=checkpoint_every, progress=show)
+        node.host(made(), progress=show, **when)
 
 
 @contextlib.contextmanager

@@ -64,13 +64,12 @@ App = Annotated[
     ),
 ]
 CheckpointEvery = Annotated[
-    int,
+    str,
     typer.Option(
         "--checkpoint-every",
-        metavar="N",
-        min=0,
+        metavar="N|SIZE",
         rich_help_panel=_HOSTING,
-        help="Take a checkpoint of it every N commands; 0 for never.",
+        help="Take a checkpoint of it every N commands, or every so many bytes of them (64MiB); 0 for never.",
     ),
 ]
 OnRoleChange = Annotated[

@@ -277,7 +277,12 @@ class Node:
         return Journal(self._node.journal, self._crew, self._intake)
 
     async def host(
-        self, service: Service, *, checkpoint_every: int = 1000, progress: Callable[[int], None] | None = None
+        self,
+        service: Service,
+        *,
+        checkpoint_every: int = 1000,
+        checkpoint_bytes: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> int:
         """Host `service` on this node: bring it to where its last acknowledged command left it, and take commands with
         `submit`. How many commands its state stands for.
@@ -287,7 +292,13 @@ class Node:
         Raises:
             Superseded, RecordUnreadable, StoreUnreachable, StoreDenied.
         """
-        hosting = partial(self._node.host, service, checkpoint_every=checkpoint_every, progress=progress)
+        hosting = partial(
+            self._node.host,
+            service,
+            checkpoint_every=checkpoint_every,
+            checkpoint_bytes=checkpoint_bytes,
+            progress=progress,
+        )
         return await self._crew.call(hosting)
 
     async def submit(self, command: bytes, key: str = "", timeout: float | None = None) -> bytes:

@@ -19,6 +19,7 @@ def host(
     *,
     node_id: str | None = None,
     checkpoint_every: int = 1000,
+    checkpoint_bytes: int | None = None,
     progress: Callable[[int], None] | None = None,
     **node: Any,
 ) -> Node:
@@ -27,7 +28,9 @@ def host(
 
     Args:
         node_id: the node to resume, or to start under this id where there is none; None starts a fresh one.
-        checkpoint_every: after how many commands a snapshot is taken (0: never), if the service has one.
+        checkpoint_every: after how many commands a snapshot is taken (0: however many), if the service has one.
+        checkpoint_bytes: or after how many bytes of commands (0: however many); None is 64 MiB, or 0 where
+            `checkpoint_every` is 0. Where both are 0, none is ever taken.
         progress: is told the position of each command as it is applied again.
         node: what else `Node.start` and `Node.resume` take.
 
@@ -36,7 +39,7 @@ def host(
     """
     made = _node(location, node_id, node)
     try:
-        made.host(service, checkpoint_every=checkpoint_every, progress=progress)
+        made.host(service, checkpoint_every=checkpoint_every, checkpoint_bytes=checkpoint_bytes, progress=progress)
     except BaseException:
         made.stop()
         raise

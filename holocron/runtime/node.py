@@ -281,7 +281,12 @@ class Node(Informed):
         return self._journal
 
     def host(
-        self, service: Service, *, checkpoint_every: int = 1000, progress: Callable[[int], None] | None = None
+        self,
+        service: Service,
+        *,
+        checkpoint_every: int = 1000,
+        checkpoint_bytes: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> int:
         """Host `service` on this node: bring it to where its last acknowledged command left it, and take commands with
         `submit`. How many commands its state stands for.
@@ -289,7 +294,9 @@ class Node(Informed):
         A service with `on_elected` stands for election too.
 
         Args:
-            checkpoint_every: after how many commands a snapshot is taken (0: never), if the service has one.
+            checkpoint_every: after how many commands a snapshot is taken (0: however many), if the service has one.
+            checkpoint_bytes: or after how many bytes of commands (0: however many); None is 64 MiB, or 0 where
+                `checkpoint_every` is 0. Where both are 0, none is ever taken.
             progress: is told the position of each command as it is applied again.
 
         Raises:
@@ -297,7 +304,7 @@ class Node(Informed):
         """
         if self._host is not None:
             raise SettingsError(f"node {self.id} hosts {type(self._host.service).__name__} already")
-        host = Host(service, self.journal, checkpoint_every=checkpoint_every)
+        host = Host(service, self.journal, checkpoint_every=checkpoint_every, checkpoint_bytes=checkpoint_bytes)
         position = host.open(progress)
         self._host = host
         if self._gone.is_set():

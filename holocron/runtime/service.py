@@ -30,6 +30,7 @@ __all__ = ["Host", "Service"]
 # How many idempotency keys are remembered; whoever repeats a command later than that many others finds it done again.
 _KEYS_KEPT = 10_000
 _KEY_LIMIT = 256
+_CHECKPOINT_BYTES = 64 * 1024 * 1024
 
 
 class Service(Protocol):
@@ -73,15 +74,25 @@ class Host:
     """One service on one node's journal.
 
     Args:
-        checkpoint_every: take a checkpoint after so many commands (0: never), if the service can be snapshotted.
-        checkpoint_bytes: or after so many bytes of commands, whichever comes first.
+        checkpoint_every: take a checkpoint after so many commands (0: however many), if the service can be snapshotted.
+        checkpoint_bytes: or after so many bytes of commands (0: however many), whichever comes first; None is 64 MiB,
+            or 0 where `checkpoint_every` is 0.
     """
 
     def __init__(
-        self, service: Service, journal: Journal, *, checkpoint_every: int = 1000, checkpoint_bytes: int = 64 << 20
+        self,
+        service: Service,
+        journal: Journal,
+        *,
+        checkpoint_every: int = 1000,
+        checkpoint_bytes: int | None = None,
     ) -> None:
         if checkpoint_every < 0:
             raise SettingsError(f"checkpoint_every is {checkpoint_every} and cannot be below zero")
+        if checkpoint_bytes is None:
+            checkpoint_bytes = _CHECKPOINT_BYTES if checkpoint_every else 0
+        if checkpoint_bytes < 0:
+            raise SettingsError(f"checkpoint_bytes is {checkpoint_bytes} and cannot be below zero")
         self.service = service
         self._journal = journal
         self._clock = journal.clock
@@ -241,7 +252,13 @@ class Host:
             self._not_applying.wait(limit_s)
         self._not_checkpointing.wait(left_s())
         applied, checkpointed = self._not_applying.is_set(), self._not_checkpointing.is_set()
-        if self._every and self._since_checkpoint[0] and applied and checkpointed and self._journal.failure is None:
+        if (
+            (self._every or self._bytes)
+            and self._since_checkpoint[0]
+            and applied
+            and checkpointed
+            and self._journal.failure is None
+        ):
             # So that whoever resumes the node has next to nothing to apply again.
             self._checkpoint(self._kept(), self._applied, left_s())
         if applied:
@@ -309,7 +326,7 @@ class Host:
         self._since_checkpoint[0] += 1
         self._since_checkpoint[1] += size
         commands, volume = self._since_checkpoint
-        due = self._every and (commands >= self._every or volume >= self._bytes)
+        due = (self._every and commands >= self._every) or (self._bytes and volume >= self._bytes)
         if not due or not self._not_checkpointing.is_set():
             return
         self._since_checkpoint = [0, 0]

@@ -84,6 +84,33 @@ def test_what_is_no_app_is_one_line_and_starts_nothing(room: Path, spec: str, sa
     assert not (room / "store").exists()
 
 
+@pytest.mark.parametrize(("every", "taken"), [("1000", 1), ("64MiB", 1), ("0", 0)])
+def test_checkpoints_go_by_number_or_by_size(room: Path, every: str, taken: int) -> None:
+    """A node that may take checkpoints takes one as it stops; 0 is never."""
+    import holocron as library
+
+    scope: dict[str, type] = {}
+    exec((room / "shop.py").read_text(), scope)
+    place = f"file://{room}/store/leader"
+    with library.host(scope["Counter"](), place, node_id="shop", checkpoint_every=0) as node:
+        node.submit(b"40")
+    arguments = ("node", "resume", "--node-id", "shop", *flags(room), "--app", "shop:Counter")
+    with running(*arguments, "--checkpoint-every", every, cwd=room) as one:
+        one.heard("Acquired cluster leadership.")
+        one.signal(signal.SIGTERM)
+        assert one.ended() == 0
+    assert len([one for one in (room / "store").rglob("checkpoint/*") if one.is_file()]) == taken
+
+
+@pytest.mark.parametrize("every", ["often", "-1", "64MiBs", "1.5GiB", ""])
+def test_what_is_neither_a_number_nor_a_size_is_one_line(room: Path, every: str) -> None:
+    """A usage error, before anything is written to the store."""
+    done = holocron("node", "start", *flags(room), "--app", "shop:Counter", "--checkpoint-every", every, cwd=room)
+    assert done.code == 2
+    assert "--checkpoint-every wants a number of commands (1000), or a size (64MiB, 500kB)" in done.err
+    assert not (room / "store").exists()
+
+
 def test_a_command_runs_at_each_change_of_role(room: Path) -> None:
     """Told by its environment which role it is, in which term, and why it ended; in order, the last one included."""
     told = room / "told"

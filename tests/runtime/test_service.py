@@ -243,6 +243,8 @@ def test_limits_are_told_before_anything_is_journaled(nodes: Start) -> None:
         node.submit(bytes(ENTRY_LIMIT_BYTES))
     with pytest.raises(SettingsError, match="cannot be below zero"):
         nodes().host(Adder(), checkpoint_every=-1)
+    with pytest.raises(SettingsError, match="checkpoint_bytes is -1 and cannot be below zero"):
+        nodes().host(Adder(), checkpoint_bytes=-1)
     assert node.submit(b"1") == b"1"
     assert node.journal.position == 1
 
@@ -265,6 +267,35 @@ def test_a_checkpoint_is_taken_every_so_many_commands(nodes: Start, store: Memor
     resumed(nodes, node, after)
     assert after.restored == [30]
     assert after.total == 35
+
+
+def test_a_checkpoint_is_taken_after_so_many_bytes(nodes: Start, store: MemoryStore) -> None:
+    """By size alone, where a number of commands says nothing; and never where neither is asked for."""
+    service = Keeping()
+    node = nodes()
+    node.host(service, checkpoint_every=0, checkpoint_bytes=4096)
+    for _ in range(20):
+        node.submit(b"1")
+    assert service.snapshots == 0
+    node.submit(b"1" + b" " * 4096)
+    until(lambda: len(checkpoints(store, node)) == 1, "the checkpoint")
+    never = Keeping()
+    other = nodes()
+    other.host(never, checkpoint_every=0)
+    other.submit(b"1" + b" " * 4096)
+    other.stop()
+    assert (never.snapshots, checkpoints(store, other)) == (0, [])
+
+
+def test_whichever_comes_first_is_when_a_checkpoint_is_taken(nodes: Start, store: MemoryStore) -> None:
+    """Many small commands come to the number, a few large ones to the size."""
+    node = nodes()
+    node.host(Keeping(), checkpoint_every=3, checkpoint_bytes=4096)
+    for _ in range(3):
+        node.submit(b"1")
+    until(lambda: len(checkpoints(store, node)) == 1, "the checkpoint by number")
+    node.submit(b"1" + b" " * 4096)
+    until(lambda: len(checkpoints(store, node)) == 2, "the checkpoint by size")
 
 
 def test_commands_applied_again_count_towards_the_next_checkpoint(nodes: Start, store: MemoryStore) -> None:

@@ -43,7 +43,7 @@ def start(
         int, typer.Option("--count", metavar="N", min=1, max=10_000, help="Start this many nodes in one process.")
     ] = 1,
     app: App = None,
-    checkpoint_every: CheckpointEvery = 1000,
+    checkpoint_every: CheckpointEvery = "1000",
     on_role_change: OnRoleChange = None,
     for_: For = None,
 ) -> None:
@@ -52,13 +52,14 @@ def start(
     The node's id is in the log event "Starting node" on stderr; resume the node by it, anywhere.
     """
     from holocron_cli.checks import check_node_id
-    from holocron_cli.hosting import Fleet, app_of, hosting
+    from holocron_cli.hosting import Fleet, app_of, checkpoints, hosting
     from holocron_cli.running import run_node
 
     for_s = seconds("--for", for_)
     if node_id is not None:
         check_node_id(node_id)
     made = None if app is None else app_of(app)
+    when = checkpoints(checkpoint_every)
     location, options, settings = config.location, config.options(), config.settings()
     described: dict[str, Any] = {
         "name": config.name or "",
@@ -78,11 +79,11 @@ def start(
 
         if count == 1:
             node = Node.start(location, node_id=node_id, settings=settings, options=options, **described)
-            return hosting(node, made, checkpoint_every)
+            return hosting(node, made, when)
         runtime = Runtime(location, settings=settings, options=options)
         try:
             nodes = runtime.start_many(count, **described)
-            return Fleet(tuple(hosting(node, made, checkpoint_every) for node in nodes), runtime.stop)
+            return Fleet(tuple(hosting(node, made, when) for node in nodes), runtime.stop)
         except BaseException:
             runtime.stop()
             raise
@@ -113,7 +114,7 @@ def resume(
         typer.Option("--trust-store-clock", help="Let the store's own clock say how long a lease has been over."),
     ] = False,
     app: App = None,
-    checkpoint_every: CheckpointEvery = 1000,
+    checkpoint_every: CheckpointEvery = "1000",
     on_role_change: OnRoleChange = None,
     for_: For = None,
 ) -> None:
@@ -122,12 +123,13 @@ def resume(
     A node that is still running elsewhere is superseded, and stops.
     """
     from holocron_cli.checks import check_node_id
-    from holocron_cli.hosting import app_of, hosting
+    from holocron_cli.hosting import app_of, checkpoints, hosting
     from holocron_cli.running import run_node
 
     for_s = seconds("--for", for_)
     check_node_id(node_id)
     made = None if app is None else app_of(app)
+    when = checkpoints(checkpoint_every)
     # A node with its own home can be resumed from the home alone: its identity there names the cluster.
     location = config.home if config.store is None and config.home is not None else config.location
     options, settings = config.options(), config.settings(trust_store_clock=trust_store_clock)
@@ -148,7 +150,7 @@ def resume(
             assume_dead=assume_dead,
             guardian=config.guardian,
         )
-        return hosting(node, made, checkpoint_every)
+        return hosting(node, made, when)
 
     run_node(begin, for_s, config.http, on_role_change)
 
