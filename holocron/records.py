@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from holocron.errors import RecordUnreadable, SettingsError
 from holocron.layout import (
@@ -151,6 +151,8 @@ class Epoch(Record, frozen=True, kw_only=True):
     published: Published | None
     topology: Annotated[tuple[Member, ...], Meta(max_length=20_000)]
     written: Text
+    # What is left of a pause (rule 14). Not there unless one is on, so that whoever knows of none reads all others.
+    paused_ms: Millis | UnsetType = UNSET
 
 
 class Beacon(Record, frozen=True, kw_only=True):
@@ -178,14 +180,17 @@ class Beacon(Record, frozen=True, kw_only=True):
 
 
 class Control(Record, frozen=True, kw_only=True):
-    """control/<n>.json: an operator asks the leader of `term` to hand over, to `heir` if one is named."""
+    """control/<n>.json: an operator asks the leader of `term` to hand over, to `heir` if one is named, or to pause
+    for `for_ms`, or to pause no more. A leader that does not know the request passes over it.
+    """
 
     number: Count
-    request: Literal["step-down"]
+    request: Literal["step-down", "pause", "unpause"]
     term: Count
     heir: Heir | None
     by: Text
     written: Text
+    for_ms: Millis | UnsetType = UNSET
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ DEFAULT_TTL_S = 10.0
 MIN_TTL_S = 1.0
 MAX_TTL_S = 600.0
 # What a leader may publish rides in every lock file until the next value replaces it, so it has to stay small.
+PAUSE_MAX_S = 86_400.0
 VALUE_LIMIT_BYTES = 64 * 1024
 
 _WHOLE = ("keep_epochs", "trim_batch")
@@ -156,3 +157,10 @@ def _between(name: str, value: float, low: float, high: float, why: str = "") ->
     if not low <= value <= high:
         because = f" ({why})" if why else ""
         raise SettingsError(f"{name} is {value:g} and must be between {low:g} and {high:g}{because}")
+
+
+def check_pause(for_s: float) -> float:
+    """`for_s` if a pause may last so long (rule 14); `SettingsError` if not."""
+    if not 1.0 <= for_s <= PAUSE_MAX_S:
+        raise SettingsError(f"a pause lasts from 1 second to 24 hours, not {for_s:g} s: pause again before it is over")
+    return float(for_s)

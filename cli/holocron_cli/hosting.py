@@ -11,8 +11,8 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holocron import events
 from holocron.errors import SettingsError
@@ -59,8 +59,15 @@ def app_of(spec: str) -> Callable[[], Any]:
     return made  # type: ignore[no-any-return]  # whatever it is, it can be called
 
 
-def checkpoints(every: str) -> dict[str, int]:
-    """When checkpoints are taken, as `Node.host` wants it told: "1000" (commands), "64MiB" (of commands), "0" (never).
+class Checkpoints(NamedTuple):
+    """When a hosted service has checkpoints taken, as `Node.host` wants it told."""
+
+    every: int
+    size: int | None
+
+
+def checkpoints(every: str) -> Checkpoints:
+    """What a flag says of when checkpoints are taken: "1000" (commands), "64MiB" (of commands), "0" (never).
 
     Raises `SettingsError` for what is neither.
     """
@@ -71,11 +78,11 @@ def checkpoints(every: str) -> dict[str, int]:
         )
     number, unit = int(said[1]), said[2]
     if unit is None:
-        return {"checkpoint_every": number}
-    return {"checkpoint_every": 0, "checkpoint_bytes": number * _UNITS[unit]}
+        return Checkpoints(number, None)
+    return Checkpoints(0, number * _UNITS[unit])
 
 
-def hosting(node: Node, made: Callable[[], Any] | None, when: Mapping[str, int]) -> Node:
+def hosting(node: Node, made: Callable[[], Any] | None, when: Checkpoints) -> Node:
     """`node`, hosting what `made` makes, if anything, with checkpoints `when` it says; stopped if it cannot."""
     if made is not None:
         try:
@@ -86,10 +93,10 @@ def hosting(node: Node, made: Callable[[], Any] | None, when: Mapping[str, int])
     return node
 
 
-def _host(node: Node, made: Callable[[], Any], when: Mapping[str, int]) -> None:
+def _host(node: Node, made: Callable[[], Any], when: Checkpoints) -> None:
     """Host a new service on `node`, and show how the replay goes where someone is watching."""
     if not sys.stderr.isatty():
-        node.host(made(), **when)
+        node.host(made(), checkpoint_every=when.every, checkpoint_bytes=when.size)
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -102,7 +109,7 @@ def _host(node: Node, made: Callable[[], Any], when: Mapping[str, int]) -> None:
             if position % 100 == 0:
                 progress.update(task, completed=position, visible=position >= _BAR_AFTER)
 
-        node.host(made(), progress=show, **when)
+        node.host(made(), checkpoint_every=when.every, checkpoint_bytes=when.size, progress=show)
 
 
 @contextlib.contextmanager

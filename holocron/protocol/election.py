@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s
 from holocron.protocol.endings import Stepped, end, stop
-from holocron.protocol.following import adopt, failed, missed, record_unread, smooth
+from holocron.protocol.following import adopt, failed, missed, pause_of, record_unread, smooth
 from holocron.protocol.messages import (
     Action,
     AskedToPublish,
@@ -51,7 +51,7 @@ from holocron.protocol.messages import (
     Ticked,
     TopologyFormed,
 )
-from holocron.protocol.state import Business, Election, Role, Rules, Seat, believes, leader_of, role
+from holocron.protocol.state import Business, Election, Pause, Role, Rules, Seat, believes, leader_of, paused_s, role
 from holocron.protocol.turns import due_s, heirs, may_stand, place, turn_has_come, turn_s
 from holocron.records import Cause, Published
 
@@ -206,7 +206,7 @@ def _cause(state: Election, head: Seen) -> Cause:
 def _take(state: Election, since: Instant, cause: Cause) -> Stepped:
     """Rules 1, 2, 7: epoch N+1 with a new term, the lease counted from before the LIST."""
     number = 1 if state.head is None else state.head.epoch + 1
-    draft = _draft(state, number, number, "lease", cause, state.published, None)
+    draft = _draft(state, number, number, "lease", cause, state.published, None, paused_s(state.pause, since))
     return replace(state, business=Business("take", since)), [CreateEpoch(draft, since, state.rules.belief_s)]
 
 
@@ -215,30 +215,41 @@ def _lead(state: Election, tenure: Tenure, now: Instant) -> Stepped:
     assert state.head is not None
     number = state.head.epoch + 1
     left_s = tenure.belief_s - elapsed_holder_s(tenure.since, now)
+    left_of_pause_s = paused_s(state.pause, now)
     if state.releasing:
         heir = state.heir
         cause: Cause = "handover" if heir is not None else "released"
-        draft = _draft(state, number, tenure.term, "release", cause, state.published, heir)
+        draft = _draft(state, number, tenure.term, "release", cause, state.published, heir, left_of_pause_s)
         # Belief ends before the release is sent (rule 9), and no renewal is in flight, for nothing is.
         state, actions = end(state, Reason.RELEASED)
         state = replace(state, business=Business("release", now))
         return state, [*actions, CreateEpoch(draft, now, left_s)]
-    paused = state.from_ is not None and elapsed_holder_s(state.from_, now) < state.after_s
-    if paused or not (state.waiting or elapsed_holder_s(tenure.since, now) >= state.rules.renew_every_s):
+    resting = state.from_ is not None and elapsed_holder_s(state.from_, now) < state.after_s
+    if resting or not (state.waiting or elapsed_holder_s(tenure.since, now) >= state.rules.renew_every_s):
         return state, []
-    published = (
-        Published(value=state.waiting[-1].value, epoch=number, term=tenure.term) if state.waiting else state.published
-    )
-    draft = _draft(state, number, tenure.term, "lease", "renewed", published, None)
+    published = state.published
+    for one in state.waiting:
+        if one.value is not None:
+            published = Published(value=one.value, epoch=number, term=tenure.term)
+        if one.pause_s is not None:
+            left_of_pause_s = one.pause_s
+    draft = _draft(state, number, tenure.term, "lease", "renewed", published, None, left_of_pause_s)
     business = Business("renew", now, tickets=state.waiting)
     return replace(state, business=business, waiting=()), [CreateEpoch(draft, now, left_s)]
 
 
 def _draft(
-    state: Election, number: int, term: int, kind: str, cause: Cause, published: Published | None, heir: str | None
+    state: Election,
+    number: int,
+    term: int,
+    kind: str,
+    cause: Cause,
+    published: Published | None,
+    heir: str | None,
+    pause_s: float,
 ) -> Draft:
     previous = state.head.mark if state.head is not None else ""
-    return Draft(number, term, kind, cause, previous, state.control, heir, published, state.view)
+    return Draft(number, term, kind, cause, previous, state.control, heir, published, state.view, pause_s)
 
 
 def _won(state: Election, seen: Seen, now: Instant) -> Stepped:
@@ -248,6 +259,9 @@ def _won(state: Election, seen: Seen, now: Instant) -> Stepped:
     assert record is not None
     state = replace(state, business=None, head=seen, looked=True, failures=0, from_=None, after_s=0.0)
     state = replace(state, misses=0, hits=0, turn_checked=False, published=record.published)
+    paused = pause_of(seen)
+    # Counted from before it was asked for, like the lease: what is written next never promises more than this did.
+    state = replace(state, pause=None if paused is None else Pause(business.since, paused.for_s))
     actions: list[Action] = [HeadChanged(seen)]
     if business.kind == "release":
         return replace(state, from_=now, after_s=state.rules.renew_every_s / 4), [*actions, NoteReleased(seen.epoch)]

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from holocron.clock import Instant
 from holocron.protocol.endings import Stepped, stop
 from holocron.protocol.messages import HeadChanged, NextAbsent, Reason, Seen
-from holocron.protocol.state import Election
+from holocron.protocol.state import Election, Pause
 from holocron.protocol.turns import spread, turn_has_come
 from holocron.records import Epoch
 
-__all__ = ["adopt", "failed", "missed", "record_unread", "smooth"]
+__all__ = ["adopt", "failed", "missed", "pause_of", "record_unread", "smooth"]
 
 # What `Settings` allow at the least.
 _SHORTEST_ROUND_MS = 50
@@ -103,9 +103,17 @@ def adopt(state: Election, seen: Seen, polled: bool) -> Stepped:
         after_s=after_s,
         control=max(state.control, record.control) if record is not None else state.control,
         published=record.published if record is not None else seen.carried or state.published,
+        pause=pause_of(seen) if record is not None else state.pause,
         view=record.topology if record is not None and state.tenure is None else state.view,
     )
     return state, [HeadChanged(seen)]
+
+
+def pause_of(seen: Seen) -> Pause | None:
+    """The pause that an epoch carries, counted from the end of our read of it like its lease (rule 14)."""
+    if seen.record is None or not isinstance(seen.record.paused_ms, int):
+        return None
+    return Pause(seen.read, seen.record.paused_ms / 1000)
 
 
 def record_unread(seen: Seen) -> Seen:

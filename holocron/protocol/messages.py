@@ -95,10 +95,14 @@ class Tenure(msgspec.Struct, frozen=True):
 
 
 class Publishing(msgspec.Struct, frozen=True):
-    """A value that waits to be published, and the ticket under which its caller waits for the outcome."""
+    """What waits to ride in the next epoch, and the ticket under which its caller waits for the outcome.
+
+    A value to be published, or a pause of so many seconds (rule 14; 0 ends one), whichever is not None.
+    """
 
     ticket: int
-    value: bytes
+    value: bytes | None = None
+    pause_s: float | None = None
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -113,6 +117,8 @@ class Draft(msgspec.Struct, frozen=True):
     heir: str | None
     published: Published | None
     topology: tuple[Member, ...]
+    # What is left of a pause, 0 without one.
+    paused_s: float = 0.0
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -194,7 +200,7 @@ class StandingChanged(msgspec.Struct, frozen=True):
 
 
 class AskedToPublish(msgspec.Struct, frozen=True):
-    """The application wants a value to ride in the next epoch."""
+    """The application wants a value, or an operator a pause, to ride in the next epoch."""
 
     publishing: Publishing
 

@@ -10,7 +10,7 @@ from holocron.clock import Instant, elapsed_holder_s
 from holocron.protocol.messages import Publishing, Seen, Tenure
 from holocron.records import Leader, Member, Published
 
-__all__ = ["Business", "Election", "Role", "Rules", "Seat", "believes", "leader_of", "role"]
+__all__ = ["Business", "Election", "Pause", "Role", "Rules", "Seat", "believes", "leader_of", "paused_s", "role"]
 
 Role = Literal["solo", "follower", "candidate", "leader", "stopped"]
 
@@ -46,6 +46,13 @@ class Business(msgspec.Struct, frozen=True):
     takeover: bool = False
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """Leadership is to stay where it is for `for_s` from `since` on (rule 14)."""
+
+    since: Instant
+    for_s: float
+
+
 class Election(msgspec.Struct, frozen=True):
     """All that one node knows of the election."""
 
@@ -75,11 +82,18 @@ class Election(msgspec.Struct, frozen=True):
     control: int = 0
     published: Published | None = None
     view: tuple[Member, ...] = ()
+    # As the head has it; what is left of it goes into the next epoch.
+    pause: Pause | None = None
 
 
 def believes(tenure: Tenure | None, now: Instant) -> bool:
     """Whether a process with this tenure may act as leader at `now` (rules 2, 3 and 4)."""
     return tenure is not None and 0 <= elapsed_holder_s(tenure.since, now) < tenure.belief_s
+
+
+def paused_s(pause: Pause | None, now: Instant) -> float:
+    """How much of `pause` is left at `now`; by the holder's clock, so that it never grows from epoch to epoch."""
+    return 0.0 if pause is None else max(0.0, pause.for_s - max(0.0, elapsed_holder_s(pause.since, now)))
 
 
 def role(state: Election) -> Role:

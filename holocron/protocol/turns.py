@@ -49,6 +49,10 @@ def _lease_s(state: Election, head: Seen) -> float:
     record = head.record
     if record is None:
         return state.rules.ttl_max_s
+    named = record.kind == "release" and record.heir is not None and record.heir.node == state.seat.node
+    if isinstance(record.paused_ms, int) and record.leader.node != state.seat.node and not named:
+        # Rule 14: leadership stays with the node that has it, or goes to the heir that it names.
+        return max(record.ttl_ms, record.paused_ms) / 1000
     if record.kind == "release":
         if _ours(state, record):
             # Whoever releases lets everyone else go first, and everyone notices within a lease.

@@ -1,15 +1,18 @@
-"""What an operator may do to a cluster from outside: forget a node, ask the leader to hand over, trim the chain."""
+"""What an operator may do to a cluster from outside: forget a node, ask the leader to hand over or to pause, trim
+the chain."""
 
 from __future__ import annotations
 
 import time
+from typing import Literal
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace as changed
 
 from holocron.clock import stamp
 from holocron.errors import HolocronError, NodeUnknown, NotLeader, OutcomeUnknown
 from holocron.layout import CONTROL, identity_key, member_key
-from holocron.records import Control, Heir, Identity, decode, encode
+from holocron.records import Control, Epoch, Heir, Identity, decode, encode
 from holocron.runtime.keeper import tidy
 from holocron.runtime.reader import WITHIN_S, Reader, nonce, refuse, sound
 from holocron.runtime.views import GcResult
@@ -18,7 +21,7 @@ from holocron.store.base import Absent, Delete, Deleted, Found, Store
 from holocron.store.chain import Chain, Created, Lost, Refused, Trouble, Unknown
 from holocron.store.register import Held, NotDone, Replaced, Unsettled, replace
 
-__all__ = ["forget", "gc", "step_down"]
+__all__ = ["forget", "gc", "pause", "step_down"]
 
 
 def forget(reader: Reader, node_id: str, home: str | None, *, force: bool) -> None:
@@ -38,12 +41,37 @@ def forget(reader: Reader, node_id: str, home: str | None, *, force: bool) -> No
 
 def step_down(reader: Reader, heir: Heir | None, by: str, timeout: float | None) -> int:
     """Ask the leader to hand over; the number of the request, once it is written."""
-    seen = reader.head()
-    if seen is None or seen.record.kind == "release":
-        raise NotLeader(f"{reader.store.uri} has no leader that could hand over")
-    head = seen.record
+    head = _led(reader, "hand over")
     if heir is not None:
         _check_heir(reader, heir)
+    elif isinstance(head.paused_ms, int):
+        raise HolocronError(f"leadership stays with {head.leader.node} while it is paused: name an heir, or unpause")
+    return _ask(reader, head, "step-down", heir, by, timeout)
+
+
+def pause(reader: Reader, for_s: float, by: str, timeout: float | None) -> int:
+    """Ask the leader to pause for `for_s` (0: no more); the number of the request, once it is written."""
+    head = _led(reader, "pause" if for_s else "end a pause")
+    return _ask(reader, head, "pause" if for_s else "unpause", None, by, timeout, round(for_s * 1000) or UNSET)
+
+
+def _led(reader: Reader, what: str) -> Epoch:
+    seen = reader.head()
+    if seen is None or seen.record.kind == "release":
+        raise NotLeader(f"{reader.store.uri} has no leader that could {what}")
+    return seen.record
+
+
+def _ask(
+    reader: Reader,
+    head: Epoch,
+    request: Literal["step-down", "pause", "unpause"],
+    heir: Heir | None,
+    by: str,
+    timeout: float | None,
+    for_ms: int | UnsetType = UNSET,
+) -> int:
+    """Write a request to the leader of `head`; its number."""
     chain = Chain(reader.store, CONTROL, None, reader.uuid)
     deadline = reader.deadline(timeout)
     number = head.control
@@ -53,11 +81,12 @@ def step_down(reader: Reader, heir: Heir | None, by: str, timeout: float | None)
             cluster=reader.uuid,
             nonce=nonce(),
             number=number,
-            request="step-down",
+            request=request,
             term=head.term,
             heir=heir,
             by=by[:1024],
             written=stamp(time.time()),
+            for_ms=for_ms,
         )
         outcome = reader.drive(chain.create(number, encode(control), deadline))
         match outcome:

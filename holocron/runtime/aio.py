@@ -201,6 +201,11 @@ class Node:
         """The value published last, as far as this node knows, with the epoch and term it was published in."""
         return self._node.published()
 
+    @property
+    def paused_s(self) -> float:
+        """How long leadership is still to stay where it is (see `pause`), as far as this node knows; 0 without one."""
+        return self._node.paused_s
+
     async def history(self, limit: int = 20) -> tuple[Tenure, ...]:
         """The newest `limit` tenures, newest first, read from the store."""
         return await self._crew.call(partial(self._node.history, limit))
@@ -218,6 +223,16 @@ class Node:
     async def step_down(self, to: str | None = None, timeout: float | None = None) -> None:
         """Hand leadership over, to node `to` first if one is named, and stand again; `NotLeader` if not leading."""
         await outcome(aside(partial(self._node.step_down, to, timeout)))
+
+    async def pause(self, for_s: float = 3600.0, timeout: float | None = None) -> int:
+        """Have leadership stay with this node for the next `for_s` seconds, even if its lease ends; the epoch that says
+        so. See `holocron.Node.pause`.
+        """
+        return await outcome(aside(partial(self._node.pause, for_s, timeout)))
+
+    async def unpause(self, timeout: float | None = None) -> int:
+        """End a pause now; the epoch that says so."""
+        return await outcome(aside(partial(self._node.unpause, timeout)))
 
     @contextlib.asynccontextmanager
     async def lead(self, timeout: float | None = None) -> AsyncIterator[Lease]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from msgspec import UNSET
 from msgspec.structs import replace as changed
 
 from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s, stamp
@@ -236,6 +237,7 @@ class EpochChain:
             published=draft.published,
             topology=draft.topology,
             written=stamp(self._world.now().wall_s),
+            paused_ms=max(1, round(draft.paused_s * 1000)) if draft.paused_s > 0 else UNSET,
         )
         outcome: Outcome = yield from self.chain.create(draft.epoch, encode(record), deadline)
         match outcome:

@@ -21,7 +21,7 @@ from holocron.runtime.views import (
     member_view,
     unread_view,
 )
-from holocron.settings import Settings
+from holocron.settings import Settings, check_pause
 from holocron.store.base import Store
 from holocron.store.opening import StoreOptions, open_store
 
@@ -187,11 +187,26 @@ class Cluster:
 
         Raises:
             NotLeader: nobody leads, so nobody can be asked; nothing was written.
-            NodeUnknown, HolocronError: `to` is no node of the cluster, or does not stand; nothing was written.
+            NodeUnknown, HolocronError: `to` is no node of the cluster, or does not stand, or nobody is named in a
+                pause; nothing was written.
             OutcomeUnknown: it may have been written, now or later.
         """
         heir = None if to is None else Heir(node=check_node_id(to))
         return administering.step_down(self._reader, heir, by, timeout)
+
+    def pause(self, for_s: float = 3600.0, by: str = "", timeout: float | None = None) -> int:
+        """Ask the leader to have leadership stay with its node for `for_s` seconds, at most 24 hours; the number of the
+        request, once it is written. `leader().paused_s` tells when it is so. See `holocron.Node.pause`.
+
+        Raises:
+            NotLeader: nobody leads, so nobody can be asked; nothing was written. OutcomeUnknown: it may have been.
+            SettingsError: a pause cannot last that long.
+        """
+        return administering.pause(self._reader, check_pause(for_s), by, timeout)
+
+    def unpause(self, by: str = "", timeout: float | None = None) -> int:
+        """Ask the leader to end a pause now; the number of the request, once it is written. Raises as `pause`."""
+        return administering.pause(self._reader, 0.0, by, timeout)
 
     def gc(self, settings: Settings | None = None) -> GcResult:
         """Take old epochs out of the chain into the history, as the leader does by itself (rule 12)."""

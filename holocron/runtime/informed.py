@@ -9,6 +9,7 @@ from holocron.clock import elapsed_holder_s
 from holocron.errors import HolocronError, NodeStopped, StoreDenied, StoreUnreachable
 from holocron.observe.statistics import Statistics
 from holocron.protocol import election
+from holocron.protocol.state import paused_s
 from holocron.records import Leader, Member, Published
 from holocron.runtime.engine import Engine
 from holocron.runtime.history import tenure_ends, tenures
@@ -130,6 +131,11 @@ class Informed:
     def published(self) -> Published | None:
         """The value published last, as far as this node knows, with the epoch and term it was published in."""
         return self._engine.election.published
+
+    @property
+    def paused_s(self) -> float:
+        """How long leadership is still to stay where it is (see `pause`), as far as this node knows; 0 without one."""
+        return paused_s(self._engine.election.pause, self._loop.now())
 
     def history(self, limit: int = 20) -> tuple[Tenure, ...]:
         """The newest `limit` tenures, newest first, read from the store."""

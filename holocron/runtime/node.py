@@ -14,6 +14,7 @@ from typing import TypeVar
 from holocron import events
 from holocron.clock import Clock
 from holocron.errors import (
+    HolocronError,
     LeadershipLost,
     NotLeader,
     SettingsError,
@@ -33,7 +34,7 @@ from holocron.runtime.only import leader_only
 from holocron.runtime.service import Host, Service
 from holocron.runtime.session import Session
 from holocron.runtime.waiting import Signal, start
-from holocron.settings import Settings
+from holocron.settings import Settings, check_pause
 from holocron.state.journal import Author
 from holocron.store.base import Store
 from holocron.store.opening import StoreOptions
@@ -217,11 +218,34 @@ class Node(Informed):
             self._leadership.withdraw(timeout)
 
     def step_down(self, to: str | None = None, timeout: float | None = None) -> None:
-        """Hand leadership over, to node `to` first if one is named, and stand again; `NotLeader` if not leading."""
+        """Hand leadership over, to node `to` first if one is named, and stand again; `NotLeader` if not leading.
+
+        In a pause only a named heir follows, so there has to be one.
+        """
         self._check_running()
         if self._leadership.lease is None:
             raise NotLeader(f"node {self.id} does not lead, so it has nothing to hand over")
+        if to is None and self.paused_s > 0:
+            raise HolocronError(f"leadership stays with node {self.id} while it is paused: name an heir, or unpause")
         self._leadership.hand_over(check_node_id(to) if to is not None else None, timeout)
+
+    def pause(self, for_s: float = 3600.0, timeout: float | None = None) -> int:
+        """Have leadership stay with this node for the next `for_s` seconds, at most 24 hours, even if its lease ends;
+        the epoch that says so.
+
+        This node goes on renewing, and whoever resumes it leads again after an ordinary wait; nobody else follows
+        before the pause is over, unless it is named by `step_down`. Another `pause` replaces the one before.
+
+        Raises:
+            NotLeader, LeadershipLost: not paused. OutcomeUnknown: it may be, `timeout` included.
+        """
+        self._check_running()
+        return self._leadership.publisher.pause(self._leadership.lease, check_pause(for_s), timeout)
+
+    def unpause(self, timeout: float | None = None) -> int:
+        """End a pause now; the epoch that says so. Raises what `pause` raises."""
+        self._check_running()
+        return self._leadership.publisher.pause(self._leadership.lease, 0.0, timeout)
 
     @contextlib.contextmanager
     def lead(self, timeout: float | None = None) -> Iterator[Lease]:

@@ -1,4 +1,4 @@
-"""Publishing: values that wait to ride in the leader's next epoch, and what each caller is told in the end."""
+"""Publishing: values, and pauses, that wait to ride in the leader's next epoch; what each caller is told in the end."""
 
 from __future__ import annotations
 
@@ -44,21 +44,38 @@ class Publisher:
 
     def unsettled(self, term: int) -> OutcomeUnknown:
         """What is raised where nobody knows in time what became of a value."""
-        return OutcomeUnknown(f"node {self._node}: publishing in term {term} was not settled in time")
+        return OutcomeUnknown(f"node {self._node}: what was to ride in an epoch of term {term} was not settled in time")
 
     def publish_nowait(self, lease: Lease | None, value: bytes) -> tuple[int, Future[int]]:
         """As `publish`, without waiting: the term in which it is asked for, and the epoch to come."""
         if len(value) > VALUE_LIMIT_BYTES:
             raise SettingsError(f"a published value is at most {VALUE_LIMIT_BYTES} bytes, this one has {len(value)}")
+        return self._ask(lease, "publish", value=bytes(value))
+
+    def pause_nowait(self, lease: Lease | None, for_s: float) -> tuple[int, Future[int]]:
+        """As `publish_nowait`, with a pause of `for_s` (rule 14); 0 ends one."""
+        return self._ask(lease, "pause", pause_s=for_s)
+
+    def pause(self, lease: Lease | None, for_s: float, timeout: float | None) -> int:
+        """Have a pause of `for_s` ride in the next epoch; the number of that epoch."""
+        term, epoch = self.pause_nowait(lease, for_s)
+        try:
+            return epoch.result(timeout)
+        except TimeoutError:
+            raise self.unsettled(term) from None
+
+    def _ask(
+        self, lease: Lease | None, what: str, *, value: bytes | None = None, pause_s: float | None = None
+    ) -> tuple[int, Future[int]]:
         if lease is None or not lease.valid:
-            raise NotLeader(f"node {self._node} does not lead, so it cannot publish; {self._told.who_leads()}")
+            raise NotLeader(f"node {self._node} does not lead, so it cannot {what}; {self._told.who_leads()}")
         future: Promised[int] = Promised(self._loop.clock)
         ticket = next(self._numbers)
         with self._lock:
             if self._over is not None:
                 raise self._over
             self._tickets[ticket] = future
-        self._loop.post(lambda: self._engine.feed(AskedToPublish(Publishing(ticket, bytes(value)))))
+        self._loop.post(lambda: self._engine.feed(AskedToPublish(Publishing(ticket, value, pause_s))))
         return lease.term, future
 
     def settle(self, ticket: int, epoch: int | None, refused: bool) -> None:

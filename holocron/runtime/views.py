@@ -70,6 +70,10 @@ class LeaderView(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float | None
     released: bool
     expired: bool | None
+    # How much of a pause is left (rule 14), 0 without one.
+    paused_s: float = 0.0
+    # The last operator's request that it has dealt with.
+    control: int = 0
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +134,8 @@ def leader_view(record: Epoch, age_s: float | None) -> LeaderView:
         age_s=age_s,
         released=released,
         expired=expired,
+        control=record.control,
+        paused_s=max(0.0, record.paused_ms / 1000 - (age_s or 0.0)) if isinstance(record.paused_ms, int) else 0.0,
     )
 
 

@@ -32,6 +32,8 @@ class LeaderView(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float | None = 1.5
     released: bool = False
     expired: bool | None = None
+    paused_s: float = 0.0
+    control: int = 0
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +156,44 @@ def test_step_down_says_who_took_it_instead(cluster: Pretender, run: Run) -> Non
     code, out, _ = run("leader", "step-down", "--to", "beta")
     assert code == 0
     assert "not to beta" in out
+
+
+def test_pause_waits_until_the_leader_has_said_so(cluster: Pretender, run: Run) -> None:
+    """A pause is one once it stands in the lock file, with what was asked for dealt with (rule 14)."""
+    before = LeaderView(node="alpha", epoch=9, term=3)
+    handled = LeaderView(node="alpha", epoch=10, term=3, control=1)
+    after = LeaderView(node="alpha", epoch=11, term=3, control=1, paused_s=599.0)
+    cluster.answers["leader"] = [before, before, handled, after]
+    cluster.answers["pause"] = [1]
+    code, out, err = run("leader", "pause", "--for", "10m")
+    assert (code, err) == (0, "")
+    assert out == "leadership stays with alpha for 10m, unless it is handed to a named heir\n"
+    _, given, more = next(one for one in cluster.asked if one[0] == "pause")
+    assert (given, "@" in more["by"]) == ((600.0,), True)
+
+
+@pytest.mark.parametrize("command", ["pause", "unpause"])
+def test_a_pause_that_the_leader_does_not_confirm_is_75(cluster: Pretender, run: Run, command: str) -> None:
+    """Nobody is told that it is so when it is not: an older leader passes over it, a new one was not asked."""
+    cluster.answers["leader"] = [LeaderView(node="alpha", epoch=9, term=3)]
+    cluster.answers[command] = [1]
+    code, out, err = run("leader", command, "--wait", "300ms")
+    assert (code, out) == (75, "")
+    assert "its lock file did not say so within 300ms" in err
+    cluster.answers["leader"] = [LeaderView(node="alpha", epoch=9, term=3), LeaderView(node="beta", epoch=10, term=10)]
+    cluster.answers[command] = [2]
+    code, out, err = run("leader", command)
+    assert (code, out) == (75, "")
+    assert "leads no more: ask again" in err
+
+
+@pytest.mark.parametrize("command", ["pause", "unpause"])
+def test_a_dead_leader_cannot_pause(cluster: Pretender, run: Run, command: str) -> None:
+    """Exit code 4, and in a pause the way out of it (rule 14)."""
+    cluster.answers["leader"] = [LeaderView(node="alpha", epoch=9, term=3, expired=True, paused_s=60.0)]
+    code, out, err = run("leader", command)
+    assert (code, out) == (4, "")
+    assert "resume alpha, which may lead again at once, or wait until the pause is over" in err
 
 
 def test_step_down_that_nobody_follows_is_75(cluster: Pretender, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`holocron leader`: who leads, and asking it to hand over."""
+"""`holocron leader`: who leads, and asking it to hand over or to pause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from holocron import Cluster
 
-app = typer.Typer(no_args_is_help=True, help="See who leads; have it hand over.")
+app = typer.Typer(no_args_is_help=True, help="See who leads; have it hand over, or keep leadership where it is.")
 
 LOOK_EVERY_S = 0.25
 
@@ -60,6 +60,7 @@ def _leader(leader: Any) -> Table:
             "ttl": show_duration(leader.ttl_s),
             "written": f"{leader.written} ({age(leader.age_s)} by the store's clock)",
             "value": leader.value,
+            "paused": f"for {show_duration(leader.paused_s)}: nobody else follows" if leader.paused_s > 0 else None,
             "state": "released" if leader.released else "expired" if leader.expired else "leading",
         }
     )
@@ -106,6 +107,89 @@ def step_down(
     show.say(f"{before.node} handed over to {after.node} in {took:.1f}s: epoch {after.epoch}, term {after.term}")
     if to is not None and after.node != to:
         show.say(f"(not to {to}, which did not take it in time)")
+
+
+Wait = Annotated[
+    str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is so; 0s: not at all.")
+]
+
+
+@app.command("pause")
+@configured(WHERE)
+def pause(
+    config: Config,
+    for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, at most 24h.")] = "1h",
+    wait: Wait = "30s",
+) -> None:
+    """Keep leadership with the node that has it, whatever becomes of its lease, for a while.
+
+    Nobody else follows meanwhile, but for an heir that `step-down --to` names. Exit code 4 without a leader, 75 if it
+    did not say in time that it is so.
+    """
+    from holocron_cli.checks import show_duration
+
+    for_s = seconds("--for", for_) or 0.0
+    before, after = _asked_to_pause(config, for_s, wait)
+    if after is None:
+        _say_asked(before, "pause")
+        return
+    from holocron_cli import show
+
+    show.say(f"leadership stays with {after.node} for {show_duration(for_s)}, unless it is handed to a named heir")
+
+
+@app.command("unpause")
+@configured(WHERE)
+def unpause(config: Config, wait: Wait = "30s") -> None:
+    """End a pause now. Exit code 4 without a leader, 75 if it did not say in time that it is so."""
+    before, after = _asked_to_pause(config, 0.0, wait)
+    if after is None:
+        _say_asked(before, "end the pause")
+        return
+    from holocron_cli import show
+
+    show.say(f"{after.node} leads, and whoever is next in line follows it as usual")
+
+
+def _say_asked(leader: Any, what: str) -> None:
+    from holocron_cli import show
+
+    show.say(f"asked {leader.node} to {what}")
+
+
+def _asked_to_pause(config: Config, for_s: float, wait: str) -> tuple[Any, Any]:
+    """Who leads, and the same once its lock file says what was asked for; None for that where nobody waits."""
+    from holocron.errors import LeadTimeout, NotLeader
+    from holocron_cli.looking import looking
+
+    within_s = seconds("--wait", wait) or 0.0
+    by = f"{_user()}@{socket.gethostname()}"
+    with looking(config) as cluster:
+        before = cluster.leader()
+        if before is None or before.released or before.expired:
+            wanted = "pause" if for_s else "end a pause"
+            more = ""
+            if before is not None and before.paused_s > 0:
+                more = f": resume {before.node}, which may lead again at once, or wait until the pause is over"
+            raise NotLeader(f"{config.location} has no leader that could {wanted}{more}")
+        number = cluster.pause(for_s, by=by) if for_s else cluster.unpause(by=by)
+        if within_s == 0:
+            return before, None
+        until = time.monotonic() + within_s
+        while True:
+            now = cluster.leader()
+            if now is not None and now.term != before.term:
+                raise LeadTimeout(f"{before.node} was asked, and leads no more: ask again")
+            if (
+                now is not None
+                and now.control >= number
+                and now.epoch > before.epoch
+                and bool(now.paused_s) == bool(for_s)
+            ):
+                return before, now
+            if time.monotonic() >= until:
+                raise LeadTimeout(f"{before.node} was asked, and its lock file did not say so within {wait}")
+            time.sleep(LOOK_EVERY_S)
 
 
 def _next_leader(cluster: Cluster, before: Any, until: float) -> Any:
