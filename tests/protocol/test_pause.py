@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from holocron.protocol.guarding import release_after
 from holocron.protocol.messages import (
     AskedToPublish,
     AskedToRelease,
@@ -170,3 +171,10 @@ def test_a_takeover_after_the_pause_carries_none() -> None:
     assert looked_s is not None
     taken = next(o for o in play.tell(HeadConfirmed(at(looked_s)), looked_s) if isinstance(o, CreateEpoch))
     assert taken.draft.paused_s == 0.0
+
+
+def test_a_guardians_release_ends_no_pause() -> None:
+    """Rules 14 and 15: a leader that was killed in a pause is followed by its own node alone, at once."""
+    release = release_after(paused(record(5, 5, "b")), "guardian", "then")
+    assert wait_s(knowing(release)) >= PAUSE_S
+    assert wait_s(knowing(release, node="b", incarnation=2)) == 0.0
