@@ -22,7 +22,7 @@ MINUTES ?= 20
 # apt-get is root's; sudo only where there is one and it asks no question.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -n")
 
-.PHONY: help demo test lint types sim explore chaos bench all test-ceph clean
+.PHONY: help demo test lint types sim explore mutants chaos bench all test-ceph clean
 
 help:
 	@echo "make demo       three nodes elect a leader on a real S3 API, lose it, replace it and bring it back"
@@ -31,6 +31,7 @@ help:
 	@echo "make types      mypy --strict"
 	@echo "make sim        simulated lives of the code that ships: make sim SEEDS=20000"
 	@echo "make explore    every interleaving at small bounds, breadth first: make explore STATES=12000000"
+	@echo "make mutants    the code that ships, broken on purpose in many ways: which check catches which"
 	@echo "make chaos      real processes killed, frozen and cut off: make chaos MINUTES=20"
 	@echo "make bench      what Holocron adds to a request, as a ratio"
 	@echo "make all        lint, types and test"
@@ -78,6 +79,10 @@ sim: $(READY)
 explore: $(READY)
 	@echo "==> python -m tests.model --states $(STATES)"
 	@$(BIN)/python -m tests.model --states $(STATES)
+
+mutants: $(READY)
+	@echo "==> python -m tests.mutants"
+	@$(BIN)/python -m tests.mutants
 
 chaos: $(READY)
 	@echo "==> python -m tests.chaos --minutes $(MINUTES)"

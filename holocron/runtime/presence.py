@@ -122,6 +122,10 @@ def _why_gone(
             if identity.incarnation > beacon.incarnation:
                 return NewerFound(identity.incarnation)
             chain = Chain(store, EPOCHS, EPOCH_FLOOR, beacon.cluster)
+            # The floor first: an epoch that was under way may have landed after the wipe, and is a head like any other.
+            floor = yield from chain.floor(deadline)
+            if isinstance(floor, Dishonest | Trouble):
+                return floor
             head = yield from chain.head(beacon.epoch or None, deadline)
             return head if isinstance(head, Dishonest | Trouble) else None
         case Absent():

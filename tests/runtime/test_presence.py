@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace as changed
 
 from holocron.clock import SystemClock
-from holocron.layout import EPOCH_FLOOR, identity_key, member_key
+from holocron.layout import EPOCH_FLOOR, EPOCHS, identity_key, member_key, numbered
 from holocron.records import Beacon, Floor, Holder, Identity, encode
 from holocron.runtime.presence import Beaten, NewerFound, Obstructed, first_beacon, heartbeat, next_beacon
 from holocron.store.base import Deadline, Delete, Found, Get, Put, Written
@@ -136,6 +136,16 @@ def test_a_cluster_that_went_with_the_beacon_is_noticed() -> None:
     assert "0000000000000005" in found.error
     cluster.perform(Delete(EPOCH_FLOOR), 1.0)
     found = drive(heartbeat(cluster, apart, beacon(), '"stale"', 1, deadline))
+    assert isinstance(found, Dishonest)
+    assert EPOCH_FLOOR in found.error
+
+
+def test_a_wipe_is_noticed_although_an_epoch_landed_after_it() -> None:
+    """An epoch that was under way as the prefix was wiped is a head like any other: the floor tells (rule 13, I7)."""
+    apart, cluster = home(), MemoryStore()
+    put(cluster, numbered(EPOCHS, 5), b"whatever")
+    deadline = Deadline(SystemClock().now(), 5.0, 1.0)
+    found = drive(heartbeat(cluster, apart, changed(beacon(), epoch=5), '"stale"', 1, deadline))
     assert isinstance(found, Dishonest)
     assert EPOCH_FLOOR in found.error
 

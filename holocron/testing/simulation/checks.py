@@ -20,7 +20,7 @@ from holocron.protocol.messages import (
     Tenure,
 )
 from holocron.runtime.notices import Notice
-from holocron.store.base import Delete, Found, Get, Put, Written
+from holocron.store.base import Answer, Delete, Found, Get, Put, Request, Written
 from holocron.testing.simulation.chronicle import Applied, Sealed, incarnation_in
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ class Check:
     def noticed(self, process: Process, notice: Notice) -> Complaints:
         """An engine told its process something."""
         yield from ()
+
+    def heard(self, process: Process, request: Request, answer: Answer) -> None:
+        """A process is about to hear the answer to a request that it waits for."""
+
+    def betrayed(self, backup: dict[str, bytes]) -> None:
+        """The store holds `backup` from now on, and nothing else."""
 
     def stepped(self) -> Complaints:
         """Something happened, whatever it was."""

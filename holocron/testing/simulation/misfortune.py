@@ -14,6 +14,11 @@ import msgspec
 __all__ = ["Misfortune", "Regime", "draw"]
 
 Regime = Literal["production", "tight"]
+# A bucket that keeps versions puts a marker where something is deleted. S3 promises that a read, a LIST and a create
+# take it for an absent key, and answers 409 to a create that meets a delete ("marked"). Not all that speak its language
+# keep that promise for a create: "stubborn" ones see the marker, and answer 412 with nothing there to be read.
+Versions = Literal["", "marked", "stubborn"]
+Betrayal = Literal["", "wiped", "rolled back", "lagging"]
 
 # Of a request: each is a probability at its worst.
 _OF_REQUESTS: dict[str, float] = {
@@ -51,6 +56,11 @@ _OF_WORLD: dict[str, float] = {
     "foreign": 0.06,
     "unreadable_next": 0.02,
 }
+# Drawn apart from the others, so that a seed without them is the life that it was before there were any.
+_OF_STORES: dict[str, float] = {
+    # The newest checkpoint of a node is damaged where it lies.
+    "rot": 0.15,
+}
 
 
 class Misfortune(msgspec.Struct, frozen=True):
@@ -58,18 +68,21 @@ class Misfortune(msgspec.Struct, frozen=True):
 
     requests: dict[str, float]
     world: dict[str, float]
-    # A store that is wiped or put back to an earlier state, once: it has to be noticed (I7).
-    betrayal: Literal["", "wiped", "rolled back"] = ""
+    # A store that is wiped or put back to an earlier state, once: it has to be noticed (I7). One that lags is put back
+    # by less than a lease's time: a replica that had not heard the last few writes takes over.
+    betrayal: Betrayal = ""
     # Retention at its most greedy: it takes whatever it may, as soon as it may.
     greed: bool = False
+    # What the store's bucket does with deletes.
+    versions: Versions = ""
 
     def __str__(self) -> str:
-        kinds = [*self.requests, *self.world, "greed" if self.greed else "", self.betrayal]
+        kinds = [*self.requests, *self.world, "greed" if self.greed else "", self.betrayal, self.versions]
         return " ".join(kind for kind in kinds if kind) or "no faults"
 
 
-def draw(random: Random) -> Misfortune:
-    """The misfortunes of one life."""
+def draw(random: Random, stores: Random) -> Misfortune:
+    """The misfortunes of one life; those of its store are drawn from `stores`."""
 
     def some(worst: dict[str, float]) -> dict[str, float]:
         return {kind: random.random() * most for kind, most in worst.items() if random.random() < 0.5}
@@ -79,8 +92,13 @@ def draw(random: Random) -> Misfortune:
     if lot < 0.03:
         # No faults at all: the budgets (I14) and stability (rule 5) are checked on these.
         return Misfortune({}, {})
-    betrayal: Literal["", "wiped", "rolled back"] = "wiped" if lot > 0.98 else "rolled back" if lot > 0.96 else ""
+    betrayal: Betrayal = "wiped" if lot > 0.98 else "rolled back" if lot > 0.965 else "lagging" if lot > 0.96 else ""
     if "snapshot" in world:
         # A snapshot shows on the wall clock alone, so nobody else may set that one back meanwhile: the stated bound.
         world.pop("wall_step", None)
-    return Misfortune(requests, world, betrayal, greed=random.random() < 0.25)
+    greed = random.random() < 0.25
+    versions: Versions = stores.choice(["", "", "", "marked", "marked", "stubborn"])
+    for kind, most in _OF_STORES.items():
+        if stores.random() < 0.25:
+            world[kind] = stores.random() * most
+    return Misfortune(requests, world, betrayal, greed, versions)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from holocron.layout import EPOCHS, MEMBERS, history_key, number_of, numbered
+from holocron.layout import EPOCHS, MEMBERS, checkpoint_prefix, history_key, number_of, numbered
 from holocron.records import Control, Epoch, Heir, Leader, encode
 from holocron.store.base import Delete, Found, Get, List, Listed, Put, Written
 from holocron.testing.simulation.chronicle import Applied
@@ -34,6 +34,8 @@ class Nemesis:
     def __init__(self, life: Life) -> None:
         self._life = life
         self._random = Random(life.random.getrandbits(64))
+        # What befalls stores is drawn apart: see `misfortune.draw`.
+        self._stores = Random(f"stores/{life.report.seed}")
         self._active = True
         # How to wake each process that is halted.
         self._waking: dict[str, Callable[[], None]] = {}
@@ -54,7 +56,10 @@ class Nemesis:
             "release": self._release,
             "foreign": self._foreign,
             "unreadable_next": self._unreadable_next,
+            "rot": self._rot,
         }
+        # The checkpoints of each node that were damaged.
+        self._rotten: dict[str, list[str]] = {}
 
     def begin(self) -> None:
         """From now on there is harm, each kind at its own rate."""
@@ -68,6 +73,8 @@ class Nemesis:
             else:
                 # The backup may be of the very moment: a replica that lags has lost the last few writes.
                 earlier_s = self._random.uniform(0.2, 1.0) * when_s
+                if self._life.misfortune.betrayal == "lagging":
+                    earlier_s = when_s - self._random.random() * self._life.ttl_s
                 self._life.timeline.after(earlier_s, lambda: self._remember(when_s - earlier_s))
 
     def heal(self) -> None:
@@ -99,7 +106,8 @@ class Nemesis:
                 self._harms[kind]()
                 self._arrange(kind, rate)
 
-        self._life.timeline.after(self._random.expovariate(1 / mean_s), strike)
+        chance = self._stores if kind == "rot" else self._random
+        self._life.timeline.after(chance.expovariate(1 / mean_s), strike)
 
     def _victim(self) -> Process | None:
         """Someone who runs; the leader as often as not, for that is where it hurts."""
@@ -311,6 +319,30 @@ class Nemesis:
         self._life.witness(Applied(self._life.timeline.now_s, None, request, answer, None))
         return isinstance(answer, Written)
 
+    # --- a store that rots ------------------------------------------------------------------------------------------
+
+    def _rot(self) -> None:
+        """The newest checkpoint of a node is damaged where it lies, if the one before it is good."""
+        life = self._life
+        node = self._stores.choice(life.nodes)
+        home, prefix = life.home(node), checkpoint_prefix(node)
+        if home is None:
+            return
+        listed = home.perform(List(prefix), 1.0)
+        assert isinstance(listed, Listed)
+        rotten = self._rotten.setdefault(node, [])
+        good = [entry for entry in listed.entries if entry.key not in rotten]
+        if len(good) < 2 or good[-1] is not listed.entries[-1]:
+            return
+        key, etag = good[-1].key, good[-1].etag
+        found = home.perform(Get(key, limit_bytes=good[-1].size), 1.0)
+        assert isinstance(found, Found)
+        at = self._stores.randrange(len(found.body))
+        body = found.body[:at] + bytes([found.body[at] ^ 0xFF]) + found.body[at + 1 :]
+        home.perform(Put(key, body, etag), 1.0)
+        rotten.append(key)
+        life.say("store", "%s of %s is damaged", key, node)
+
     # --- betrayal ---------------------------------------------------------------------------------------------------
 
     def _all(self) -> tuple[tuple[str, bytes], ...]:
@@ -337,12 +369,14 @@ class Nemesis:
         life = self._life
         for key, _ in self._all():
             life.store.perform(Delete(key), 1.0)
+        life.store.unmark()
         for key, body in backup:
             life.store.perform(Put(key, body), 1.0)
         held = life.held_epochs()
         life.chronicle.betrayed_s = life.timeline.now_s
         newest = max(held, default=0)
         life.say("store", "%s: %s objects, newest epoch %s", life.misfortune.betrayal, len(backup), newest)
+        life.betrayed(dict(backup))
         for process in life.processes:
             process.lost_epoch = process.seen_epoch if process.alive and process.seen_epoch > newest else 0
         self.heal()

@@ -52,6 +52,7 @@ class Network:
         misfortune: Misfortune,
         regime: Regime,
         apply: Apply,
+        hear: Callable[[Process, Request, Answer], None],
         stall: Callable[[Process], None],
         diary: Diary,
         counts: Counter[str],
@@ -60,6 +61,7 @@ class Network:
         self._random = random
         self._chances = misfortune.requests
         self._apply = apply
+        self._hear = hear
         self._stall = stall
         self._diary = diary
         self._counts = counts
@@ -107,7 +109,9 @@ class Network:
         def arrive() -> None:
             answer = self._answer(process, store, request, sent, fate)
             if answer is not None and process.link != "deaf":
-                self._timeline.after(back_s, lambda: process.enter(lambda: self._heard(process, waiting, answer)))
+                self._timeline.after(
+                    back_s, lambda: process.enter(lambda: self._heard(process, waiting, request, answer))
+                )
 
         if fate not in ("request_lost", "mute", "cut"):
             self._timeline.after(there_s, arrive)
@@ -116,9 +120,10 @@ class Network:
         elif self._happens("stall_after"):
             self._stall(process)
 
-    def _heard(self, process: Process, waiting: _Waiting, answer: Answer) -> None:
+    def _heard(self, process: Process, waiting: _Waiting, request: Request, answer: Answer) -> None:
         if not waiting.over:
             self._diary.note(self._timeline.now_s, process.name, "< %s", type(answer).__name__)
+            self._hear(process, request, answer)
         waiting.hear(answer)
 
     def _answer(self, process: Process, store: Store, request: Request, sent: Instant, fate: str) -> Answer | None:

@@ -21,10 +21,11 @@ from holocron.protocol.messages import (
 from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained, Unreadable
 from holocron.settings import Settings
 from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, Request, Store, Written
-from holocron.store.memory import MemoryStore
+from holocron.testing.simulation.bucket import BucketStore
 from holocron.testing.simulation.checks import Check, every_invariant
 from holocron.testing.simulation.chronicle import Applied, Chronicle
 from holocron.testing.simulation.cost import Meter
+from holocron.testing.simulation.doubts import every_doubt
 from holocron.testing.simulation.guardian import Guards
 from holocron.testing.simulation.misfortune import Misfortune, Regime, draw
 from holocron.testing.simulation.nemesis import Nemesis
@@ -52,7 +53,7 @@ class Life:
 
     def __init__(self, seed: int, regime: Regime, misfortune: Misfortune | None = None) -> None:
         self.random = Random(f"{regime}/{seed}")
-        self.misfortune = misfortune if misfortune is not None else draw(self.random)
+        self.misfortune = misfortune if misfortune is not None else draw(self.random, Random(f"stores/{seed}"))
         self.regime = regime
         self.report = Report(seed, regime, str(self.misfortune))
         self.timeline = Timeline()
@@ -60,13 +61,16 @@ class Life:
         self.chronicle = Chronicle()
         # The server has a clock of its own, which no rule may depend on.
         offset_s = self.random.uniform(0, 2e9)
-        self.store = MemoryStore(None, "cluster", clock=lambda: offset_s + self.timeline.now_s)
+        self.store = BucketStore(
+            "cluster", lambda: offset_s + self.timeline.now_s, self.misfortune.versions, self.report.misfortunes
+        )
         self.network = Network(
             self.timeline,
             self.random,
             self.misfortune,
             regime,
             self._apply,
+            self._heard,
             self._stall,
             self.diary,
             self.report.misfortunes,
@@ -82,7 +86,8 @@ class Life:
         self._priorities: dict[str, int] = {}
         self._operations: list[Operation] = []
         self._publishes: dict[tuple[str, int], float] = {}
-        self._checks = [*every_invariant(self), *every_rule(self)]
+        self._checks = [*every_invariant(self), *every_rule(self), *every_doubt(self)]
+        self._hearing = [check for check in self._checks if type(check).heard is not Check.heard]
         self.ttl_s = self.random.uniform(1.0, 2.0) if regime == "tight" else self.random.uniform(2.0, 12.0)
         self.ttl_max_s = self.ttl_s * 2
         # Retention from as usual to as greedy as can be.
@@ -162,6 +167,15 @@ class Life:
         self.witness(Applied(self.timeline.now_s, process, request, answer, sent))
         return answer
 
+    def _heard(self, process: Process, request: Request, answer: Answer) -> None:
+        for check in self._hearing:
+            check.heard(process, request, answer)
+
+    def betrayed(self, backup: dict[str, bytes]) -> None:
+        """The store was put back to `backup` behind everyone's back."""
+        for check in self._checks:
+            check.betrayed(backup)
+
     def _stall(self, process: Process) -> None:
         self.nemesis.stall(process)
 
@@ -175,7 +189,7 @@ class Life:
         if isinstance(applied.answer, Written):
             who = applied.process.name if applied.process is not None else "stranger"
             self.say(who, "= %s", brief(applied.request))
-        if writing:
+        if writing or self.chronicle.betrayed_s is not None:
             for check in self._checks:
                 if self._holds(check.survives_betrayal):
                     for what in check.applied(applied, sealed):
@@ -236,6 +250,10 @@ class Life:
         """An operation on the published value came to its end."""
         if self.chronicle.betrayed_s is None:
             self._operations.append(operation)
+
+    def home(self, node: str) -> Store | None:
+        """Where `node` keeps its own records; None before it first came aboard."""
+        return self._homes.get(node)
 
     def held_epochs(self) -> set[int]:
         """The numbers of the epochs that the store holds now."""

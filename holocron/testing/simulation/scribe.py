@@ -31,6 +31,8 @@ class Books:
         self._found: dict[str, list[bytes]] = {}
         # By node and position: what was acknowledged there, and by which incarnation.
         self._acknowledged: dict[str, dict[int, tuple[bytes, int]]] = {}
+        # By node: the newest incarnation that has opened it, and how many entries there were before its fence.
+        self._opened: dict[str, tuple[int, int]] = {}
 
     def opened(self, process: Process, incarnation: int, entries: list[bytes]) -> Iterator[str]:
         """An incarnation was handed out `entries`, the whole journal before its own fence."""
@@ -47,10 +49,14 @@ class Books:
                 yield f"{process.name} found {there!r} at position {position}, where {entry!r} was acknowledged"
         if len(entries) > len(found):
             self._found[process.node] = entries
+        self._opened[process.node] = max(self._opened.get(process.node, (0, 0)), (incarnation, len(entries)))
 
     def acknowledged(self, process: Process, incarnation: int, position: int, entry: bytes) -> Iterator[str]:
         """An incarnation was told that `entry` is durable at `position`."""
         found = self._found.get(process.node, [])
+        newest, before_fence = self._opened.get(process.node, (0, 0))
+        if incarnation < newest and position > before_fence:
+            yield f"{process.name} was told of position {position}, behind the fence of incarnation {newest}"
         mine = self._acknowledged.setdefault(process.node, {})
         if position <= len(found) and found[position - 1] != entry:
             yield f"{process.name} was told of {entry!r} at {position}, where {found[position - 1]!r} was found"
@@ -73,6 +79,8 @@ class Scribe:
         self._durable = 0
         self._number = 0
         self._checkpointing = False
+        # With retention at its most greedy there are checkpoints all the time, for only they let slots go.
+        self._checkpoint_chance = 0.6 if life.misfortune.greed else 0.1
         cluster = life.chronicle.cluster
         assert cluster is not None
         author = Author(cluster, process.node, incarnation)
@@ -112,30 +120,43 @@ class Scribe:
 
     def _tick(self) -> None:
         """Some entries at once, now and then, and a checkpoint in a while."""
-        process = self._process
+        process, life = self._process, self._life
         if process.stopped is not None:
             return
         process.call_later(self._random.expovariate(2 / process.settings.ttl_s), self._tick)
+        later_s = 0.0
         for _ in range(self._random.choice([1, 1, 2, 5])):
-            self._number += 1
-            entry = f"{process.name}/{self._number}".encode()
-            self.journal.append(entry, lambda end, entry=entry: self._settled(entry, end))  # type: ignore[misc]  # a lambda's default has no annotation
             if self._random.random() < 0.5:
                 # A batch of its own: several are in flight then.
-                process.call_later(self._random.random() * 0.01, lambda: None)
-        if self._random.random() < 0.1 and not self._checkpointing and self._durable:
+                later_s += self._random.random() * 2 * life.network.round_trip_s
+            if later_s:
+                process.call_later(later_s, self._append)
+            else:
+                self._append()
+        if self._random.random() < self._checkpoint_chance and not self._checkpointing and self._durable:
             self._checkpointing = True
             snapshot = msgspec.msgpack.encode(self._entries[: self._durable])
             run(process, self.journal.checkpoint(snapshot, self._durable), self._checkpointed)
+
+    def _append(self) -> None:
+        self._number += 1
+        entry = f"{self._process.name}/{self._number}".encode()
+        # A journal that has ended says so before it gives a position.
+        given: list[int] = []
+        given.append(self.journal.append(entry, lambda end: self._settled(given, entry, end)))
 
     def _checkpointed(self, outcome: object) -> None:
         self._checkpointing = False
         self._life.say(self._process.name, "checkpoint: %s", type(outcome).__name__)
 
-    def _settled(self, entry: bytes, end: Fenced | Spoilt | None) -> None:
+    def _settled(self, given: list[int], entry: bytes, end: Fenced | Spoilt | None) -> None:
         if end is not None or self._process.ended_s is not None:
             return
         self._durable += 1
+        if given != [self._durable]:
+            self._life.violate(
+                "I9", f"{self._process.name} was told of {entry!r} at {given}, after {self._durable - 1}"
+            )
         self._entries.append(entry)
         self._life.report.appended += 1
         self._complain(self._life.books.acknowledged(self._process, self._incarnation, self._durable, entry))
