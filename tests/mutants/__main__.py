@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
         for index, death in zip(chosen, pool.map(_hunted, chosen), strict=True):
             deaths.append(death)
             mutant = EVERY[index]
+            if options.write:
+                remember([(mutant, death)])
             if death is None:
                 console.print(f"ALIVE: {mutant.name}")
             elif death.crash and not mutant.crashes:
@@ -45,8 +47,6 @@ def main(arguments: list[str]) -> int:
                 console.print(f"CRASHES: {mutant.name}: {death.what}")
     every = [(EVERY[index], death) for index, death in zip(chosen, deaths, strict=True)]
     console.print(table(every))
-    if options.write:
-        remember(every)
     alive = sum(death is None for death in deaths)
     lived = sum(death.lives for death in deaths if death is not None)
     console.print(

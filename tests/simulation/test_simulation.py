@@ -12,6 +12,7 @@ import pytest
 from holocron.testing.simulation import Report, simulate
 from holocron.testing.simulation.misfortune import Misfortune, Regime
 from tests.simulation.__main__ import Tally, lives
+from tests.simulation.stories import STORIES, TESTDATA, told
 
 # `make sim SEEDS=20000` lives more of them.
 SEEDS = int(os.environ.get("SEEDS", "160"))
@@ -65,6 +66,16 @@ def test_one_seed_is_one_life_to_the_byte(seed: int) -> None:
     assert _elsewhere(seed, "1").strip() == here
     assert _elsewhere(seed, "2").strip() == here
     assert simulate(seed + 1, "tight").digest != here
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_is_told_as_ever(name: str) -> None:
+    """I13: three short lives go to the byte as testdata/ tells them, which is there to be read.
+
+    After a change that is meant to change them: `python -m tests.simulation.stories --write`, and read what changed.
+    """
+    assert told(name).encode() == (TESTDATA / f"{name}.txt").read_bytes()
 
 
 @pytest.mark.sim

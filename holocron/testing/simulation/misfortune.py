@@ -56,10 +56,12 @@ _OF_WORLD: dict[str, float] = {
     "foreign": 0.06,
     "unreadable_next": 0.02,
 }
-# Drawn apart from the others, so that a seed without them is the life that it was before there were any.
-_OF_STORES: dict[str, float] = {
+# Of the world too, drawn apart from the others: what is added here changes no life that it does not come into.
+_DRAWN_APART: dict[str, float] = {
     # The newest checkpoint of a node is damaged where it lies.
     "rot": 0.15,
+    # Two computes resume one node at the same instant, whether its process lives or not.
+    "twins": 0.06,
 }
 
 
@@ -81,8 +83,8 @@ class Misfortune(msgspec.Struct, frozen=True):
         return " ".join(kind for kind in kinds if kind) or "no faults"
 
 
-def draw(random: Random, stores: Random) -> Misfortune:
-    """The misfortunes of one life; those of its store are drawn from `stores`."""
+def draw(random: Random, apart: Random) -> Misfortune:
+    """The misfortunes of one life; the newer kinds are drawn from `apart`."""
 
     def some(worst: dict[str, float]) -> dict[str, float]:
         return {kind: random.random() * most for kind, most in worst.items() if random.random() < 0.5}
@@ -97,8 +99,8 @@ def draw(random: Random, stores: Random) -> Misfortune:
         # A snapshot shows on the wall clock alone, so nobody else may set that one back meanwhile: the stated bound.
         world.pop("wall_step", None)
     greed = random.random() < 0.25
-    versions: Versions = stores.choice(["", "", "", "marked", "marked", "stubborn"])
-    for kind, most in _OF_STORES.items():
-        if stores.random() < 0.25:
-            world[kind] = stores.random() * most
+    versions: Versions = apart.choice(["", "", "", "marked", "marked", "stubborn"])
+    for kind, most in _DRAWN_APART.items():
+        if apart.random() < 0.25:
+            world[kind] = apart.random() * most
     return Misfortune(requests, world, betrayal, greed, versions)

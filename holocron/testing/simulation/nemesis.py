@@ -34,8 +34,8 @@ class Nemesis:
     def __init__(self, life: Life) -> None:
         self._life = life
         self._random = Random(life.random.getrandbits(64))
-        # What befalls stores is drawn apart: see `misfortune.draw`.
-        self._stores = Random(f"stores/{life.report.seed}")
+        # The newer kinds of harm are drawn apart: see `misfortune.draw`.
+        self._apart = Random(f"harm apart/{life.report.seed}")
         self._active = True
         # How to wake each process that is halted.
         self._waking: dict[str, Callable[[], None]] = {}
@@ -57,6 +57,7 @@ class Nemesis:
             "foreign": self._foreign,
             "unreadable_next": self._unreadable_next,
             "rot": self._rot,
+            "twins": self._twins,
         }
         # The checkpoints of each node that were damaged.
         self._rotten: dict[str, list[str]] = {}
@@ -106,7 +107,7 @@ class Nemesis:
                 self._harms[kind]()
                 self._arrange(kind, rate)
 
-        chance = self._stores if kind == "rot" else self._random
+        chance = self._apart if kind in ("rot", "twins") else self._random
         self._life.timeline.after(chance.expovariate(1 / mean_s), strike)
 
     def _victim(self) -> Process | None:
@@ -198,6 +199,14 @@ class Nemesis:
         victim = self._victim()
         if victim is not None and victim.incarnation is not None:
             self._life.spawn(victim.node, resume=True)
+
+    def _twins(self) -> None:
+        """Two computes resume one node at the same instant: one of them wins, and the other is told who holds it."""
+        known = [node for node in self._life.nodes if node in self._life.chronicle.incarnations]
+        if known:
+            node = self._apart.choice(known)
+            for _ in range(2):
+                self._life.spawn(node, resume=True)
 
     # --- the network and the store ----------------------------------------------------------------------------------
 
@@ -324,7 +333,7 @@ class Nemesis:
     def _rot(self) -> None:
         """The newest checkpoint of a node is damaged where it lies, if the one before it is good."""
         life = self._life
-        node = self._stores.choice(life.nodes)
+        node = self._apart.choice(life.nodes)
         home, prefix = life.home(node), checkpoint_prefix(node)
         if home is None:
             return
@@ -337,7 +346,7 @@ class Nemesis:
         key, etag = good[-1].key, good[-1].etag
         found = home.perform(Get(key, limit_bytes=good[-1].size), 1.0)
         assert isinstance(found, Found)
-        at = self._stores.randrange(len(found.body))
+        at = self._apart.randrange(len(found.body))
         body = found.body[:at] + bytes([found.body[at] ^ 0xFF]) + found.body[at + 1 :]
         home.perform(Put(key, body, etag), 1.0)
         rotten.append(key)

@@ -104,7 +104,7 @@ class Network:
         process.call_later(timeout_s, lambda: waiting.hear(Unclear(f"no answer within {timeout_s:.3g} s")))
         there_s, back_s = self._leg(timeout_s), self._leg(timeout_s)
         fate = self._fate(process, request)
-        self._diary.note(self._timeline.now_s, process.name, "> %s %s", brief(request), fate)
+        self._diary.note(self._timeline.now_s, process.name, "> %s%s", brief(request), f" ({fate})" if fate else "")
 
         def arrive() -> None:
             answer = self._answer(process, store, request, sent, fate)

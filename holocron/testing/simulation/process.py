@@ -247,16 +247,21 @@ class Process:
 
     def _tick(self) -> None:
         """The application at work: now and then it asks whether it leads, and publishes."""
-        engine = self.engine
-        if engine is None or self.stopped is not None:
+        if self.engine is None or self.stopped is not None:
             return
         self.call_later(self._random.expovariate(1 / self.settings.ttl_s), self._tick)
         if self.lease is not None and self.lease.valid and self._random.random() < self._life.publishing:
-            self._ticket += 1
-            value = f"{self.name}/{self._ticket}".encode()
-            self.publishings[self._ticket] = (value, self.lease.token)
-            self._life.publish_began(self, self._ticket)
-            engine.feed(AskedToPublish(Publishing(self._ticket, value)))
+            self.publish()
+
+    def publish(self) -> None:
+        """The application publishes a value that is like no other."""
+        if self.engine is None or self.lease is None:
+            return
+        self._ticket += 1
+        value = f"{self.name}/{self._ticket}".encode()
+        self.publishings[self._ticket] = (value, self.lease.token)
+        self._life.publish_began(self, self._ticket)
+        self.engine.feed(AskedToPublish(Publishing(self._ticket, value)))
 
     def release(self, heir: str | None) -> None:
         """The application hands over: it ends its belief and drains its work, or leaves all that to the engine."""

@@ -53,7 +53,7 @@ class Life:
 
     def __init__(self, seed: int, regime: Regime, misfortune: Misfortune | None = None) -> None:
         self.random = Random(f"{regime}/{seed}")
-        self.misfortune = misfortune if misfortune is not None else draw(self.random, Random(f"stores/{seed}"))
+        self.misfortune = misfortune if misfortune is not None else draw(self.random, Random(f"apart/{regime}/{seed}"))
         self.regime = regime
         self.report = Report(seed, regime, str(self.misfortune))
         self.timeline = Timeline()
@@ -272,12 +272,12 @@ class Life:
         self.nemesis.begin()
         self.guards.begin()
         self.reader.begin()
-        self._run_until(turmoil_s)
+        self.run_until(turmoil_s)
         if self.chronicle.betrayed_s is None:
             self._peace()
         else:
             self.nemesis.heal()
-            self._run_until(self.timeline.now_s + 8 * self.ttl_max_s)
+            self.run_until(self.timeline.now_s + 8 * self.ttl_max_s)
         self._judge()
         return self.report
 
@@ -287,7 +287,8 @@ class Life:
 
         return spawn
 
-    def _run_until(self, until_s: float) -> None:
+    def run_until(self, until_s: float) -> None:
+        """Let happen what happens up to `until_s`, in true seconds from the beginning."""
         stepped = [check for check in self._checks if type(check).stepped is not Check.stepped]
         instant_s, at_once = -1.0, 0
         while len(self.report.violations) < _ENOUGH_VIOLATIONS and self.timeline.step(until_s):
@@ -315,7 +316,7 @@ class Life:
         while not any(process.believes for process in self.processes):
             if self.timeline.now_s - began_s > bound_s or self.report.violations:
                 break
-            self._run_until(self.timeline.now_s + self.ttl_s / 10)
+            self.run_until(self.timeline.now_s + self.ttl_s / 10)
         if not any(process.believes for process in self.processes):
             self.violate("I11", f"nobody leads {bound_s:.1f} s after the last fault")
             return
@@ -332,9 +333,9 @@ class Life:
     def _stability(self) -> None:
         """A healthy leader is left alone (rule 5)."""
         # Former selves that have run again only now still have to find out that they are superseded.
-        self._run_until(self.timeline.now_s + 3 * self.ttl_max_s)
+        self.run_until(self.timeline.now_s + 3 * self.ttl_max_s)
         before, head, meter = self.report.takeovers, self.chronicle.head, Meter(self)
-        self._run_until(self.timeline.now_s + 3 * self.ttl_max_s)
+        self.run_until(self.timeline.now_s + 3 * self.ttl_max_s)
         for process in self.processes:
             if process.alive and process.stopped is None and process.seen_epoch < head:
                 self.violate("rule 10", f"{process.name} is at epoch {process.seen_epoch}, and {head} is long there")
