@@ -59,7 +59,7 @@ MEDDLED = Misfortune({"request_lost": 0.7}, {"foreign": 3.0})
 # Nodes are resumed while their former selves live on, halt and run again; and old journal slots go at once.
 SUPERSEDED = Misfortune(
     {"stall_before": 0.05, "slow": 0.05, "answer_lost": 0.05, "crash_after": 0.003},
-    {"usurp": 0.3, "pause": 0.2, "crash": 0.1},
+    {"zombie": 0.3, "usurp": 0.1, "crash": 0.1},
     greed=True,
 )
 # Checkpoints are damaged where they lie, and nodes are resumed from them.

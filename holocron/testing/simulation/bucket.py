@@ -59,7 +59,7 @@ class BucketStore:
     def perform(self, request: Request, timeout_s: float) -> Answer:
         if not self._versions or not isinstance(request, Put | Delete):
             return self._objects.perform(request, timeout_s)
-        key = f"{self._prefix}/{request.key}"
+        key = f"{self._prefix}/{request.key}".removeprefix("/")
         marked_s = self._markers.get(key)
         if isinstance(request, Put):
             if marked_s is not None and request.match is None:

@@ -62,6 +62,8 @@ _DRAWN_APART: dict[str, float] = {
     "rot": 0.15,
     # Two computes resume one node at the same instant, whether its process lives or not.
     "twins": 0.06,
+    # A process stands still for long, its node is resumed elsewhere at once, and then it runs again.
+    "zombie": 0.06,
 }
 
 

@@ -58,6 +58,7 @@ class Nemesis:
             "unreadable_next": self._unreadable_next,
             "rot": self._rot,
             "twins": self._twins,
+            "zombie": self._zombie,
         }
         # The checkpoints of each node that were damaged.
         self._rotten: dict[str, list[str]] = {}
@@ -107,7 +108,7 @@ class Nemesis:
                 self._harms[kind]()
                 self._arrange(kind, rate)
 
-        chance = self._apart if kind in ("rot", "twins") else self._random
+        chance = self._apart if kind in ("rot", "twins", "zombie") else self._random
         self._life.timeline.after(chance.expovariate(1 / mean_s), strike)
 
     def _victim(self) -> Process | None:
@@ -207,6 +208,14 @@ class Nemesis:
             node = self._apart.choice(known)
             for _ in range(2):
                 self._life.spawn(node, resume=True)
+
+    def _zombie(self) -> None:
+        """A process is taken for dead, and is not: it runs again long after its node was resumed."""
+        running = [p for p in self._life.processes if p.alive and not p.halted and p.incarnation is not None]
+        if running:
+            victim = self._apart.choice(running)
+            self._put_to_sleep(victim, "pause", self._life.ttl_s * self._apart.choice([2.0, 3.0, 5.0, 10.0]))
+            self._life.spawn(victim.node, resume=True)
 
     # --- the network and the store ----------------------------------------------------------------------------------
 
