@@ -8,6 +8,7 @@ from holocron.errors import RecordUnreadable
 from holocron.state.checkpoint import Newest, newest
 from holocron.state.journal import Author, Fenced, Raised, Spoilt, read_slots
 from holocron.state.replay import Replay
+from holocron.state.slots import Checkpoint
 from holocron.store.base import Absent, Deadline, Procedure
 from holocron.store.chain import Chain, Dishonest, FloorRead, Trouble
 
@@ -44,32 +45,46 @@ def recover(
             return unfit
         if checkpoint is not None:
             restore(checkpoint.snapshot, checkpoint.position)
-        replay = Replay(checkpoint)
         first = checkpoint.slot if checkpoint is not None else 1
-        trimmed = False
-        for start in range(first, raised.slot + 1, SIDE_BY_SIDE):
-            read = yield from read_slots(slots, author, start, min(start + SIDE_BY_SIDE - 1, raised.slot), deadline())
-            if isinstance(read, Spoilt | Trouble):
-                return read
-            if isinstance(read, Absent):
-                trimmed = True
-                break
-            try:
-                for slot in read:
-                    if slot.incarnation > author.incarnation:
-                        # Its fence was first: behind it this one's own fence is void, as are all of its appends.
-                        return _fenced(slots.key(slot.slot), slot.incarnation, author)
-                    for position, entry in replay.read(slot, slots.key(slot.slot)):
-                        consume(position, entry)
-            except RecordUnreadable as error:
-                return Spoilt(str(error))
-        if not trimmed:
-            return replay.position
-        # A former self that does not know yet has taken a checkpoint and let go what it covers: begin from that one.
+        outcome = yield from _replayed(slots, author, checkpoint, first, raised.slot, consume, deadline)
+        if isinstance(outcome, Fenced | Trouble):
+            return outcome
+        # Asked after the reads, as after a win: what lies below the floor was trimmed meanwhile, and what was read
+        # there may be what a sleeper has put in its place. That is no part of the journal (I9).
         again = yield from slots.floor(deadline())
         if not isinstance(again, FloorRead):
             return Spoilt(again.error) if isinstance(again, Dishonest) else again
+        if again.floor <= first and not isinstance(outcome, Absent):
+            return outcome
+        # A former self that does not know yet has taken a checkpoint and let go what it covers: begin from that one.
         floor = again.floor
+
+
+def _replayed(
+    slots: Chain,
+    author: Author,
+    checkpoint: Checkpoint | None,
+    first: int,
+    last: int,
+    consume: Callable[[int, bytes], None],
+    deadline: Callable[[], Deadline],
+) -> Procedure[int | Fenced | Spoilt | Trouble | Absent]:
+    """Hand out slots `first` to `last`; the last position, or `Absent` where retention took some out meanwhile."""
+    replay = Replay(checkpoint)
+    for start in range(first, last + 1, SIDE_BY_SIDE):
+        read = yield from read_slots(slots, author, start, min(start + SIDE_BY_SIDE - 1, last), deadline())
+        if isinstance(read, Spoilt | Trouble | Absent):
+            return read
+        try:
+            for slot in read:
+                if slot.incarnation > author.incarnation:
+                    # Its fence was first: behind it this one's own fence is void, as are all of its appends.
+                    return _fenced(slots.key(slot.slot), slot.incarnation, author)
+                for position, entry in replay.read(slot, slots.key(slot.slot)):
+                    consume(position, entry)
+        except RecordUnreadable as error:
+            return Spoilt(str(error))
+    return replay.position
 
 
 def _unfit(slots: Chain, author: Author, raised: Raised, floor: int, found: Newest) -> Fenced | Spoilt | None:

@@ -9,7 +9,7 @@ import msgspec
 from holocron.state.writer import Batch
 from holocron.store.base import Answer, Request
 
-__all__ = ["Acked", "Call", "Ended", "Finding", "Heard", "Incarnation", "Replayed", "Stepped"]
+__all__ = ["Acked", "Broken", "Call", "Ended", "Finding", "Heard", "Incarnation", "Replayed", "Stepped"]
 
 # --- what an incarnation is between two steps -----------------------------------------------------------------------
 
@@ -86,7 +86,13 @@ class Ended(msgspec.Struct, frozen=True):
     final: bool = True
 
 
-Finding = Acked | Replayed | Ended
+class Broken(msgspec.Struct, frozen=True):
+    """What an application is told makes no sense by itself."""
+
+    wrong: str
+
+
+Finding = Acked | Replayed | Ended | Broken
 
 
 class Stepped(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from holocron.store.base import Answer, Delete, Put, Request, Store
 from holocron.store.chain import Chain
 from tests.model.journal_bounds import JournalBounds
 from tests.model.journal_bucket import CLUSTER, NODE
-from tests.model.journal_parts import Acked, Call, Ended, Finding, Heard, Incarnation, Stepped
+from tests.model.journal_parts import Acked, Broken, Call, Ended, Finding, Heard, Incarnation, Stepped
 from tests.model.state import NOW
 
 __all__ = ["LATER", "SHIPPED", "Alive", "JournalSubject", "Settled", "acting", "writes_of"]
@@ -141,8 +141,13 @@ class Settled:
         self.position = position
         self.entry = entry
         self._alive = alive
+        alive.unsettled.append(self)
 
     def __call__(self, end: Fenced | Spoilt | None) -> None:
+        if self not in self._alive.unsettled:
+            self._alive.findings.append(Broken(f"I9: {self.entry.decode()} is settled twice"))
+            return
+        self._alive.unsettled.remove(self)
         if end is None:
             self._alive.log.append(self.entry)
             self._alive.findings.append(Acked(self.entry, self.position, self._alive.before.number))
@@ -167,6 +172,8 @@ class Alive:
         self.before = incarnation
         self.frame = frame = _Frame()
         self.findings: list[Finding] = []
+        # Entries of which the application was told neither that they are durable nor that they may not be.
+        self.unsettled: list[Settled] = []
         self.log = list(incarnation.log)
         self.end: Fenced | Spoilt | None = None
         author = Author(CLUSTER, NODE, incarnation.number)
@@ -203,6 +210,7 @@ class Alive:
         for (batch, nonce), (request, _) in self.frame.sent.items():
             calls.append(Call("write", nonce, batch, heard=self.frame.heard[batch, nonce], requests=(request,)))
         if self.end is not None:
+            self._check_end()
             ended = Ended(self.before.number, isinstance(self.end, Fenced), self.end.error)
             return Stepped(None, (*self.findings, ended), writes_of(calls))
         held = self.journaling._writer
@@ -215,6 +223,19 @@ class Alive:
             drawn=self.drawn,
         )
         return Stepped(after, tuple(self.findings))
+
+    def _check_end(self) -> None:
+        """After its end a journal has told everyone who waits, and refuses an entry without doing a thing (I10)."""
+        for settled in self.unsettled:
+            self.findings.append(Broken(f"I10: the journal has ended, and {settled.entry.decode()} is never settled"))
+        if self.journaling._writer is None:
+            return
+        under_way = len(self.frame.sent)
+        refused: list[object] = []
+        self.journaling.append(b"refused", refused.append)
+        self.frame.settle()
+        if refused != [self.end] or len(self.frame.sent) != under_way:
+            self.findings.append(Broken("I10: an entry that came after the end is not refused, or is written"))
 
 
 def writes_of(calls: list[Call] | tuple[Call, ...]) -> tuple[Request, ...]:

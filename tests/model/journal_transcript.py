@@ -8,7 +8,7 @@ from holocron.layout import number_of
 from holocron.records import Floor, decode
 from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, Request
 from tests.model.journal_bucket import CHECKPOINTS, CLUSTER, FLOOR, SLOTS, checkpoint_of, slot_of
-from tests.model.journal_parts import Acked, Finding, Replayed
+from tests.model.journal_parts import Acked, Broken, Finding, Replayed
 from tests.model.journal_world import Happened, JournalWorld
 
 __all__ = ["journal_transcript"]
@@ -130,4 +130,6 @@ def _finding(finding: Finding) -> str:
             return f"{entry.decode()} is acknowledged at position {position}"
         case Replayed(log=log):
             return f"is open, with {b', '.join(log).decode() or 'nothing'} replayed"
+        case Broken(wrong=wrong):
+            return wrong
     return f"is {'fenced' if finding.fenced else 'spoilt'}: {finding.error}"

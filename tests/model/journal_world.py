@@ -18,7 +18,7 @@ from tests.model.journal_bounds import BUDGETS, JournalBounds
 from tests.model.journal_bucket import Home, answer_to, apply, damaged
 from tests.model.journal_checks import Ledger, acked, changed, entries_in, replayed
 from tests.model.journal_driver import Driver
-from tests.model.journal_parts import Acked, Call, Ended, Finding, Heard, Incarnation, Replayed, Stepped
+from tests.model.journal_parts import Acked, Broken, Call, Ended, Finding, Heard, Incarnation, Replayed, Stepped
 from tests.model.journal_process import SHIPPED, JournalSubject, acting
 from tests.model.numbering import Late, Numbered
 from tests.model.state import key_of
@@ -384,6 +384,8 @@ def _judgement(finding: Finding, home: Home, ledger: Ledger) -> tuple[Ledger, st
             return acked(finding, home, ledger)
         case Replayed():
             return replayed(finding, home, ledger)
+        case Broken():
+            return ledger, finding.wrong
     wrong = (
         None if finding.fenced else f"rule 13: incarnation {finding.whose} calls its journal spoilt: {finding.error}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import msgspec
 
@@ -12,7 +13,7 @@ from holocron.records import Floor, encode
 from holocron.state.checkpoint import checkpoint_chain, take
 from holocron.state.journal import Author, Fenced, Raised, Spoilt, Wrote, journal_chain, raise_fence, write
 from holocron.state.recovery import recover
-from holocron.state.slots import Checkpoint
+from holocron.state.slots import Checkpoint, Slot, pack
 from holocron.state.writer import Batch
 from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, Request, Store, Written
 from holocron.store.chain import Chain, Trouble
@@ -167,6 +168,21 @@ def overwrite(store: Store, at: str, body: bytes) -> None:
     """Other bytes under a key."""
     store.perform(Delete(at), 1.0)
     assert isinstance(store.perform(Put(at, body), 1.0), Written)
+
+
+def orphan(store: Store, slot: int, kind: Literal["fence", "entries"], incarnation: int) -> None:
+    """A late write into a slot that was trimmed."""
+    record = Slot(
+        cluster=CLUSTER,
+        nonce=nonce(),
+        node=NODE,
+        incarnation=incarnation,
+        slot=slot,
+        kind=kind,
+        first=0 if kind == "fence" else slot - 1,
+        entries=() if kind == "fence" else (b"late",),
+    )
+    assert isinstance(store.perform(Put(key(slot), pack(record)), 1.0), Written)
 
 
 def damage(store: Store, at: str) -> None:

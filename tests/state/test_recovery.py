@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -165,8 +167,12 @@ def test_a_newer_incarnations_checkpoint_ends_an_older_one() -> None:
 # --- retention underneath -------------------------------------------------------------------------------------------
 
 
-def overtaken(store: MemoryStore, at: str) -> made.Scripted:
-    """`store`, where a former self takes two checkpoints more just before `at` is read for the first time."""
+def overtaken(store: MemoryStore, at: str, late: Callable[[], object] = lambda: None) -> made.Scripted:
+    """`store`, where a former self takes two checkpoints more just before `at` is read for the first time.
+
+    Args:
+        late: what happens right after that.
+    """
     left = [at]
 
     def instead(request: Request) -> Answer | None:
@@ -174,6 +180,7 @@ def overtaken(store: MemoryStore, at: str) -> made.Scripted:
             left.clear()
             kept(store, 14)
             kept(store, 18)
+            late()
         return None
 
     return made.Scripted(store, instead)
@@ -185,6 +192,22 @@ def test_trimmed_underneath_it_begins_again_from_the_newer_checkpoint(checkpoint
     store = journal(*checkpoints)
     raised = made.fence(store, 2)
     reader = overtaken(store, made.key(13 if checkpoints else 3))
+    assert made.recovered(reader, 2, raised) == made.entries_of(LAST)
+    assert made.floor_of(store) == 14
+
+
+@pytest.mark.parametrize("incarnation", [1, 2])
+@pytest.mark.parametrize("kind", ["fence", "entries"])
+def test_what_a_late_write_puts_into_a_trimmed_slot_is_not_replayed(
+    kind: Literal["fence", "entries"], incarnation: int
+) -> None:
+    """A write that was long given up lands where retention has just been: it voids nothing and adds nothing (I9).
+
+    The explorer found it: an incarnation's own late fence, read in such a slot, hid all that was acknowledged behind.
+    """
+    store = journal(6, 12)
+    raised = made.fence(store, 2)
+    reader = overtaken(store, made.key(13), lambda: made.orphan(store, 13, kind, incarnation))
     assert made.recovered(reader, 2, raised) == made.entries_of(LAST)
     assert made.floor_of(store) == 14
 
