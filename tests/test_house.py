@@ -21,6 +21,36 @@ def test_an_import_loads_nothing_heavy(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+# What each of these begins to load, and what it has no use for.
+SPARED = {
+    "holocron --help": ("boto3", "botocore", "asyncio", "msgspec", "structlog", "tenacity", "holocron.runtime"),
+    # All that a node needs on S3 from its first line to leadership.
+    "holocron.runtime.node, holocron.store.s3": (
+        "asyncio",
+        "boto3",
+        "holocron.observe.http",
+        "holocron.store.probe",
+        "rich",
+        "s3transfer",
+        "structlog",
+        "tenacity",
+        "typer",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SPARED)
+def test_what_a_start_has_no_use_for_is_not_loaded(what: str) -> None:
+    """A process is up soon: help needs no library at all, and a node neither boto3's upper layer nor asyncio."""
+    command = f"import {what}"
+    if what == "holocron --help":
+        command = "sys.argv = ['holocron', '--help']\nfrom holocron_cli.app import main\n"
+        command += "try: main()\nexcept SystemExit: pass"
+    script = f"import sys\n{command}\nprint(sorted(set({SPARED[what]!r}) & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -22,7 +22,7 @@ import holocron.testing.server
 ROOT = Path(holocron.__file__).resolve().parent
 MODULES: tuple[ModuleType, ...] = (holocron, holocron.aio, holocron.errors, holocron.events, holocron.testing.server)
 # What is loaded where it is used: an SDK when a store of its kind is opened, a server when it is started.
-HEAVY = ("boto3", "botocore", "moto", "obstore", "prometheus_client", "typer")
+HEAVY = ("boto3", "botocore", "moto", "obstore", "prometheus_client", "rich", "structlog", "tenacity", "typer")
 
 # A program of a user, who checks it as strictly as mypy can. An unused `ignore` is an error too, so each of those
 # below says that a mistake is found.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from holocron.errors import HolocronError, NotLeader, SettingsError
-from holocron.runtime.holding import holding, taken
 from holocron.runtime.leadership import Held, Leadership
 from holocron.runtime.lease import Lease
 
@@ -93,6 +92,9 @@ def leader_only(self: _Leading, otherwise: Literal["skip", "raise", "wait"] = "s
         call = _Call(function)
 
         async def in_task(*args: Any, **kwargs: Any) -> Any:
+            # Imported here because asyncio takes its time, and whoever comes here has it already.
+            from holocron.runtime.holding import holding, taken
+
             held = await taken(self._leadership, ends=False) if otherwise == "wait" else _held(self, otherwise)
             if held is None:
                 return None

@@ -6,8 +6,6 @@ long to wait; the waiting itself is a step that the procedure yields, so the sam
 
 from __future__ import annotations
 
-import tenacity
-
 from holocron.store.base import (
     OUT_OF_TIME,
     Answer,
@@ -40,10 +38,21 @@ def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
     may be with our own earlier attempt (`chain` and `register` read back), and an `Unclear(sent=True)` says that
     some attempt may have been applied, even where the last one was refused or certainly never left.
     """
-    left_s = deadline.within_s
+    told = yield Ask(store, request, deadline)
+    if not _transient(told.answer):
+        return told
+    return (yield from _again(store, request, deadline, told))
+
+
+def _again(store: Store, request: Request, deadline: Deadline, first: Reply) -> Procedure[Reply]:
+    """As `ask`, from the moment when the first attempt was told `first`, which is nothing to go by."""
+    # Imported here because few requests come this far, and a process that none of does is there sooner.
+    import tenacity
+
+    reply = told = first
+    left_s = deadline.left_s(told.now)
     pauses: list[float] = []
     maybe_applied = False
-    reply: Reply | None = None
     for attempt in tenacity.Retrying(
         retry=tenacity.retry_if_result(_transient),
         wait=tenacity.wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LAST_PAUSE_S),
@@ -54,15 +63,14 @@ def ask(store: Store, request: Request, deadline: Deadline) -> Procedure[Reply]:
         if pauses:
             pause_s = pauses.pop()
             yield Pause(pause_s / 2, pause_s)
-        told = yield Ask(store, request, deadline)
-        left_s = deadline.left_s(told.now)
-        if reply is None or told.answer != OUT_OF_TIME:
-            # What went wrong before time ran out says more than that it did.
-            reply = told
+            told = yield Ask(store, request, deadline)
+            left_s = deadline.left_s(told.now)
+            if told.answer != OUT_OF_TIME:
+                # What went wrong before time ran out says more than that it did.
+                reply = told
         answer = reply.answer
         maybe_applied = maybe_applied or (isinstance(answer, Unclear) and answer.sent)
         attempt.retry_state.set_result(answer)
-    assert reply is not None  # tenacity always makes a first attempt
     if maybe_applied and isinstance(request, Put) and isinstance(reply.answer, Unclear | Conflict | Denied):
         # Whatever the last attempt was told, an earlier one may have been applied (I10).
         error = "another write was under way" if isinstance(reply.answer, Conflict) else reply.answer.error

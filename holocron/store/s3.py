@@ -4,24 +4,21 @@
 * The credential chain is boto3's own (environment, profiles, SSO, containers, instance roles), untouched.
 * A configured endpoint (option, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or profile) is taken for a server that is
   not Amazon's: path-style addresses unless the profile says otherwise, and no newer checksums, which many reject.
-* The SDK keeps timeouts per client, so there is one client per step of a scale of timeouts, all on one session. They
-  bound the connecting and each wait for bytes: silence of any kind ends in time, but a server that connects late and
-  then is silent takes up to twice as long, and one that dribbles bytes, or a name server that hangs, longer.
+* Clients and their connections are shared by all stores of a process that reach S3 in the same way (`s3_clients`), and
+  what a request may take is said for each request. It bounds connecting and waiting for the answer together: silence
+  of any kind ends in time, but a server that dribbles bytes, or a name server that hangs, takes longer.
 * Logging is left as it is: botocore's debug lines hold session tokens, so nothing here ever turns them on.
 """
 
 from __future__ import annotations
 
-import math
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from holocron.store.base import (
@@ -43,6 +40,7 @@ from holocron.store.base import (
     Written,
 )
 from holocron.store.keys import request_fault, root_of
+from holocron.store.s3_clients import SHORTEST_S, SetupError, Shared, Way, allow, borrow, give_back
 from holocron.store.s3_errors import date_of, from_refusal, from_setup, from_trouble
 
 if TYPE_CHECKING:
@@ -50,17 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = ["S3Store"]
 
-# Steps of the scale of timeouts; a request gets the step at or below what it may take, at most a fifth less.
-_STEP = 1.25
-_SHORTEST_S = 0.05
-_CONNECTIONS = 64
 _CHUNK_BYTES = 1 << 20
 # The names of S3 Express directory buckets; their LIST is in no order and knows no StartAfter.
 _DIRECTORY_BUCKET = "--x-s3"
-
-
-class _SetupError(Exception):
-    """No client could be made; the cause says why."""
 
 
 class S3Store:
@@ -86,9 +76,7 @@ class S3Store:
     ) -> None:
         self.bucket = bucket
         self._root = root_of(prefix)
-        self._endpoint_url = endpoint_url
-        self._region = region
-        self._profile = profile
+        self._way = Way(endpoint_url, region, profile)
         self._owner = bucket_owner
         self._cap_s = timeout_s
         # The form of If-Match that is sent, and whether it has been seen to work.
@@ -98,9 +86,7 @@ class S3Store:
         if bucket_owner is not None:
             self._common["ExpectedBucketOwner"] = bucket_owner
         self._lock = threading.Lock()
-        self._session: boto3.Session | None = None
-        self._custom_endpoint: dict[str, Any] | None = None
-        self._clients: dict[tuple[float, bool], S3Client] = {}
+        self._borrowed: dict[Way, Shared] = {}
         self._endpoint = endpoint_url or "S3"
         self._closed = False
 
@@ -117,10 +103,10 @@ class S3Store:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            clients = list(self._clients.values())
-            self._clients.clear()
-        for client in clients:
-            client.close()
+            borrowed = list(self._borrowed.values())
+            self._borrowed.clear()
+        for shared in borrowed:
+            give_back(shared)
 
     def perform(self, request: Request, timeout_s: float) -> Answer:
         allowed_s = timeout_s if self._cap_s is None else min(timeout_s, self._cap_s)
@@ -135,7 +121,7 @@ class S3Store:
             return self._perform(request, time.monotonic() + allowed_s)
         except ClientError as error:
             return from_refusal(error, request, self.bucket, self._owner)
-        except _SetupError as error:
+        except SetupError as error:
             return from_setup(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         except Exception as error:  # noqa: BLE001 - whatever a server's bytes make the SDK raise is an answer too
             return from_trouble(error, self._endpoint)
@@ -146,7 +132,7 @@ class S3Store:
 
         try:
             client = self.client(timeout_s, plain_body=True)
-        except _SetupError as error:
+        except SetupError as error:
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             return [from_setup(cause) for _ in bodies]
         arguments = {**self._common, "Key": self._root + key, "IfNoneMatch": "*"}
@@ -227,14 +213,14 @@ class S3Store:
             return answer
         # The condition did not hold, so nothing was applied. Was it the object that differs, or only the form?
         left_s = until - time.monotonic()
-        if left_s <= _SHORTEST_S:
+        if left_s <= SHORTEST_S:
             return answer
         try:
             client = self.client(left_s)
             found = client.head_object(**self._common, Key=self._root + request.key)
         except (BotoCoreError, ClientError):
             return answer
-        if _etag(found.get("ETag")) != request.match or until - time.monotonic() <= _SHORTEST_S:
+        if _etag(found.get("ETag")) != request.match or until - time.monotonic() <= SHORTEST_S:
             return answer
         second = self._put_if_match(self.client(until - time.monotonic()), request, not quoted)
         if isinstance(second, Written):
@@ -298,77 +284,26 @@ class S3Store:
     # --- clients ----------------------------------------------------------------------------------------------------
 
     def client(self, timeout_s: float, *, plain_body: bool = False) -> S3Client:
-        """A client whose requests take about `timeout_s` at most; with `plain_body` it never wraps what it sends."""
-        steps = math.floor(math.log(max(timeout_s, _SHORTEST_S)) / math.log(_STEP) + 1e-9)
-        rounded_s = round(_STEP**steps, 4)
+        """The client, which gives what the calling thread asks of it about `timeout_s` altogether.
+
+        With `plain_body` it never wraps what it sends. Raises `SetupError`.
+        """
+        allow(timeout_s)
+        way = self._way._replace(plain_body=True) if plain_body else self._way
+        shared = self._borrowed.get(way)
+        if shared is None or shared.pid != os.getpid():
+            shared = self._borrow(way)
+        return shared.client
+
+    def _borrow(self, way: Way) -> Shared:
         with self._lock:
             if self._closed:
-                raise _SetupError("the store was closed meanwhile")
-            known = self._clients.get((rounded_s, plain_body))
-            if known is not None:
-                return known
-            try:
-                made = self._make_client(rounded_s, plain_body)
-            except Exception as error:
-                raise _SetupError(str(error)) from error
-            self._clients[rounded_s, plain_body] = made
-            return made
-
-    def _make_client(self, timeout_s: float, plain_body: bool) -> S3Client:
-        if self._session is None:
-            core = botocore.session.Session(profile=self._profile)
-            if self._region is not None:
-                core.set_config_variable("region", self._region)
-            session = boto3.Session(botocore_session=core)
-            self._custom_endpoint = self._endpoint_settings(session, core.get_scoped_config())
-            self._session = session
-        settings: dict[str, Any] = {
-            "connect_timeout": timeout_s,
-            "read_timeout": timeout_s,
-            "retries": {"total_max_attempts": 1, "mode": "standard"},
-            "max_pool_connections": _CONNECTIONS,
-            "tcp_keepalive": True,
-            "user_agent_extra": "holocron",
-            **(self._custom_endpoint or {}),
-        }
-        if plain_body:
-            settings["request_checksum_calculation"] = "when_required"
-        client = self._session.client("s3", endpoint_url=self._endpoint_url, config=Config(**settings))
-        # "Expect: 100-continue" costs a round trip per write, and some servers never answer it.
-        client.meta.events.register("before-sign.s3.PutObject", _without_expect)
-        client.meta.events.register_last("before-parameter-build.s3", _without_redirect)
-        self._endpoint = client.meta.endpoint_url
-        return client
-
-    def _endpoint_settings(self, session: boto3.Session, profile: Mapping[str, Any]) -> dict[str, Any]:
-        """What to change for a configured endpoint; nothing where the endpoint is the SDK's own choice."""
-        if self._endpoint_url is None:
-            chosen = session.client("s3").meta.endpoint_url
-            # Asked of the SDK itself, so that every place where an endpoint can be configured counts.
-            unconfigured: dict[str, Any] = {"ignore_configured_endpoint_urls": True}
-            native = session.client("s3", config=Config(**unconfigured)).meta.endpoint_url
-            if chosen == native:
-                return {}
-        own = profile.get("s3")
-        style = own.get("addressing_style") if isinstance(own, dict) else None
-        return {
-            "s3": {"addressing_style": style or "path"},
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
-        }
-
-
-def _without_expect(request: Any, **_: Any) -> None:
-    if "Expect" in request.headers:
-        del request.headers["Expect"]
-
-
-def _without_redirect(context: dict[str, Any], **_: Any) -> None:
-    """Keep the SDK from following a bucket to its region with requests of its own; the answer names the region.
-
-    What it would send has no bound: on a server that says 301 and no region, it asks until Python's stack is full.
-    """
-    context.setdefault("s3_redirect", {})["redirected"] = True
+                raise SetupError("the store was closed meanwhile")
+            known = self._borrowed.get(way)
+            if known is None or known.pid != os.getpid():
+                known = self._borrowed[way] = borrow(way)
+                self._endpoint = known.client.meta.endpoint_url
+            return known
 
 
 def _etag(raw: str | None) -> str | None:

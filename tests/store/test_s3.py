@@ -125,16 +125,6 @@ def test_amazon_itself() -> None:
     assert not (client.meta.config.s3 or {}).get("addressing_style")  # type: ignore[attr-defined] # as above
 
 
-def test_connections_are_reused() -> None:
-    """Requests one after another share a connection, and requests of like timeouts a client."""
-    store = S3Store("bucket", endpoint_url="http://127.0.0.1:1")
-    assert store.client(2.0) is store.client(2.2)
-    assert store.client(2.0) is not store.client(0.5)
-    assert store.client(0.0).meta.config.read_timeout <= 0.05  # type: ignore[attr-defined] # set by the SDK from its options
-    for timeout_s in (0.06, 0.3, 1.0, 1.99, 7.0, 600.0):
-        assert timeout_s * 0.79 <= store.client(timeout_s).meta.config.read_timeout <= timeout_s  # type: ignore[attr-defined] # as above
-
-
 # --- the form of If-Match ---------------------------------------------------------------------------------------------
 
 
