@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holocron import errors, events
+    from holocron.costs import S3_STANDARD, Estimate, Prices, estimate
     from holocron.errors import (
         HolocronError,
         LeadershipLost,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from holocron.store.probe import Findings, probe
 
 _HOMES = {
+    "holocron.costs": "Estimate Prices S3_STANDARD estimate",
     "holocron.errors": (
         "HolocronError LeadershipLost LeadTimeout MissingExtra NodeExists NodeStopped NodeUnknown NotLeader "
         "OutcomeUnknown RecordUnreadable SettingsError StoreDenied StoreError StoreUnfit StoreUnreachable Superseded"
@@ -77,8 +79,10 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "S3_STANDARD",
     "Cluster",
     "Endpoints",
+    "Estimate",
     "Findings",
     "GcResult",
     "HolocronError",
@@ -96,6 +100,7 @@ __all__ = [
     "NodeView",
     "NotLeader",
     "OutcomeUnknown",
+    "Prices",
     "Reason",
     "RecordUnreadable",
     "Runtime",
@@ -114,6 +119,7 @@ __all__ = [
     "check_node_id",
     "check_prefix",
     "errors",
+    "estimate",
     "events",
     "host",
     "metrics",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holocron import Node, Settings
+from holocron.costs import MONTH_S
 from holocron.layout import EPOCH_FLOOR, EPOCHS
 from holocron.protocol.retention import compact
 from holocron.records import Member, Past, encode
@@ -21,7 +22,7 @@ from holocron.store.chain import Chain
 from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
 from holocron.store.s3_errors import _RIGHTS
-from holocron_cli.simulate.cost import MONTH_S, SOURCE, cost_usd, per_month, show_usd
+from holocron_cli.simulate.cost import SOURCE, cost_usd, per_month, show_usd
 from tests import markdown
 from tests.runtime import made
 

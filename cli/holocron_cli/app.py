@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from holocron_cli.commands import cluster, doctor, leader, node, run, server
+from holocron_cli.commands import cluster, cost, doctor, leader, node, run, server
 from holocron_cli.exits import ERROR, FINE, tell
 from holocron_cli.show import quietly
 from holocron_cli.simulate import command as simulation
@@ -28,6 +28,7 @@ app.command("run")(run.run)
 app.command("topology")(cluster.topology)
 app.command("history")(cluster.history)
 app.add_typer(cluster.epoch_app, name="epoch")
+app.command("cost")(cost.cost)
 app.command("doctor")(doctor.doctor)
 app.command("server")(server.server)
 app.command("simulate")(simulation.simulate)

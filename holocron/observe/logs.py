@@ -44,7 +44,7 @@ class Log:
     def _say(self, level: int, sentence: str, more: dict[str, Any], *, traceback: bool = False) -> None:
         if _standard.isEnabledFor(level):
             # The record names the line that called the method above. A sentence is no format.
-            _standard.log(level, sentence, extra={**self._bound, **more}, exc_info=traceback, stacklevel=3)
+            _standard.log(level, sentence, extra={**self._bound, **more}, exc_info=traceback or None, stacklevel=3)
 
 
 def logger(**bound: Any) -> Log:

@@ -162,11 +162,23 @@ def _store(seen: _Seen) -> Iterator[Metric]:
         "Requests that the store did not answer, or refused.",
         labels=["node", "verb"],
     )
+    classes = CounterMetricFamily(
+        "holocron_store_charged_requests",
+        "The same requests by what S3 charges them as: PUT (LIST too), GET, free.",
+        labels=["node", "class"],
+    )
+    moved = CounterMetricFamily(
+        "holocron_store_bytes", "Bytes of objects that were written (out) and read (in).", labels=["node", "direction"]
+    )
     for node, statistics in seen:
+        for kind, count in statistics.price_classes.items():
+            classes.add_metric([node.id, kind], count)
+        moved.add_metric([node.id, "out"], statistics.out_bytes)
+        moved.add_metric([node.id, "in"], statistics.in_bytes)
         up.add_metric([node.id], statistics.store_reachable)
         outages.add_metric([node.id], statistics.store_outages)
         for verb, count in statistics.requests.items():
             requests.add_metric([node.id, verb], count)
         for verb, count in statistics.failures.items():
             failures.add_metric([node.id, verb], count)
-    yield from (up, outages, requests, failures)
+    yield from (up, outages, requests, failures, classes, moved)

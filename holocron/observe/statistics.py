@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import get_args
 
 import msgspec
 
+from holocron.costs import price_class
 from holocron.protocol.messages import Reason
 from holocron.records import Cause
 
-__all__ = ["TAKEN_BY", "Statistics", "Tally"]
+__all__ = ["TAKEN_BY", "Statistics", "Tally", "Traffic", "total"]
 
 # How leadership can be taken; a renewal goes on with what was taken.
 TAKEN_BY = tuple(cause for cause in get_args(Cause) if cause != "renewed")
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of a store: requests by verb, those that it did not answer or refused, and bytes of objects.
+
+    An attempt that was repeated counts each time. What headers and listings take is in no bytes here.
+    """
+
+    requests: dict[str, int]
+    failures: dict[str, int]
+    out_bytes: int
+    in_bytes: int
+
+
+def total(parts: Iterable[Traffic]) -> Traffic:
+    """All of `parts` together; of at least one."""
+    first, *more = parts
+    requests, failures = dict(first.requests), dict(first.failures)
+    for one in more:
+        for verb, count in one.requests.items():
+            requests[verb] += count
+        for verb, count in one.failures.items():
+            failures[verb] += count
+    return Traffic(
+        requests=requests,
+        failures=failures,
+        out_bytes=first.out_bytes + sum(one.out_bytes for one in more),
+        in_bytes=first.in_bytes + sum(one.in_bytes for one in more),
+    )
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +62,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     #: Requests by verb, a repeated one each time, and those of them that the store did not answer or refused.
     requests: dict[str, int]
     failures: dict[str, int]
+    #: Those requests by what S3 charges them as: "PUT" (PUT, COPY, POST, LIST), "GET" (GET, HEAD), "free" (DELETE).
+    price_classes: dict[str, int]
+    #: Bytes of objects, written and read.
+    out_bytes: int
+    in_bytes: int
     #: Seconds since this node's beacon was last known to be written; None before the first time.
     heartbeat_age_s: float | None
 
@@ -72,10 +108,11 @@ class Tally:
         with self._lock:
             self._store_reachable = True
 
-    def statistics(
-        self, requests: dict[str, int], failures: dict[str, int], heartbeat_age_s: float | None
-    ) -> Statistics:
+    def statistics(self, traffic: Traffic, heartbeat_age_s: float | None) -> Statistics:
         """The counts as they are now, together with what others have counted."""
+        classes = {"PUT": 0, "GET": 0, "free": 0}
+        for verb, count in traffic.requests.items():
+            classes[price_class(verb)] += count
         with self._lock:
             return Statistics(
                 takeovers=dict(self._takeovers),
@@ -83,7 +120,10 @@ class Tally:
                 leader_changes=self._leader_changes,
                 store_reachable=self._store_reachable,
                 store_outages=self._store_outages,
-                requests=requests,
-                failures=failures,
+                requests=traffic.requests,
+                failures=traffic.failures,
+                price_classes=classes,
+                out_bytes=traffic.out_bytes,
+                in_bytes=traffic.in_bytes,
                 heartbeat_age_s=heartbeat_age_s,
             )

@@ -104,13 +104,13 @@ class Informed:
     @property
     def requests(self) -> dict[str, int]:
         """How many requests it has made so far, by verb."""
-        return self._session.requests()
+        return self._session.traffic().requests
 
     def statistics(self) -> Statistics:
         """What has happened to it so far, counted; asks the store for nothing."""
         beaten = self._engine.beaten_at
         age_s = None if beaten is None else elapsed_holder_s(beaten, self._loop.now())
-        return self._told.tally.statistics(self._session.requests(), self._session.failures(), age_s)
+        return self._told.tally.statistics(self._session.traffic(), age_s)
 
     def leader(self) -> Leader | None:
         """Who leads, as far as this node knows; None between two leaders, or where the lock file cannot be read."""

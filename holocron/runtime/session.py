@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from holocron.clock import Clock, stamp
 from holocron.errors import StoreUnfit
 from holocron.layout import PROBE
+from holocron.observe.statistics import Traffic, total
 from holocron.records import Genesis, Holder, Marker, check_description, encode
 from holocron.runtime.boarding import Aboard, Back, Claim, enlist, found_cluster, look_back, revive
 from holocron.runtime.counting import CountingStore
@@ -102,20 +103,9 @@ class Session:
         """How the cluster's store was opened, where another process could open it too."""
         return origin(self.store.counted)
 
-    def requests(self) -> dict[str, int]:
-        """How many requests this process has made so far, by verb."""
-        return self._sum(lambda store: store.requests)
-
-    def failures(self) -> dict[str, int]:
-        """How many of them were not answered, or refused."""
-        return self._sum(lambda store: store.failures)
-
-    def _sum(self, counted: Callable[[CountingStore], dict[str, int]]) -> dict[str, int]:
-        counts = counted(self.store)
-        if self.home is not self.store:
-            for verb, count in counted(self.home).items():
-                counts[verb] += count
-        return counts
+    def traffic(self) -> Traffic:
+        """What this process has asked of its stores so far."""
+        return total(store.traffic for store in ([self.store] if self.home is self.store else [self.store, self.home]))
 
     def _open(self, place: str | Store) -> CountingStore:
         if not isinstance(place, str):

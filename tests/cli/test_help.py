@@ -26,6 +26,7 @@ COMMANDS = (
     "topology",
     "history",
     "epoch gc",
+    "cost",
     "doctor",
     "server",
     "simulate",

@@ -10,7 +10,7 @@ from holocron.observe.logs import LOGGER, logger
 
 
 def test_an_event_is_a_standard_record(caplog: pytest.LogCaptureFixture) -> None:
-    """What was bound and what the event brings are attributes of the record; the sentence is never taken for a format."""
+    """What was bound and what the event brings are attributes of the record; the sentence is no format."""
     caplog.set_level(logging.INFO, LOGGER)
     log = logger(node="alpha", epoch=1)
     log.info("100 % aboard", epoch=2)

@@ -1,36 +1,30 @@
-"""What requests cost, by the list price of S3 Standard in us-east-1 (aws.amazon.com/s3/pricing)."""
+"""What requests cost, said as people read it; budgets and prices are the library's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-__all__ = ["PRICE_PER_THOUSAND", "SOURCE", "cost_usd", "per_month", "show_usd"]
+from holocron import S3_STANDARD, Settings, estimate
 
-SOURCE = "S3 Standard, us-east-1, list price: PUT and LIST $0.005, GET $0.0004 per 1,000; DELETE is free"
+__all__ = ["SOURCE", "cost_usd", "per_month", "show_usd"]
 
-PRICE_PER_THOUSAND = {"PUT": 0.005, "LIST": 0.005, "GET": 0.0004, "HEAD": 0.0004, "DELETE": 0.0}
-
-MONTH_S = 30 * 86400.0
+SOURCE = (
+    f"{S3_STANDARD.name}: PUT and LIST ${S3_STANDARD.put_usd:g}, GET ${S3_STANDARD.get_usd:g} per 1,000; DELETE is free"
+)
 
 
 def cost_usd(counts: Mapping[str, float]) -> float:
     """What `counts` requests of each kind cost; a kind without a price counts as the dearest."""
-    dearest = max(PRICE_PER_THOUSAND.values())
-    return sum(count * PRICE_PER_THOUSAND.get(kind, dearest) / 1000 for kind, count in counts.items())
+    return S3_STANDARD.of(counts)
 
 
 def per_month(nodes: int, ttl_s: float) -> dict[str, float]:
-    """The requests of a steady cluster in thirty days, by the budget of the design (section 10), not by counting.
-
-    Each third of a ttl the leader writes once and reads twice, and each follower reads at most 1.5 times; each ttl
-    every node writes its beacon and the leader lists them.
-    """
-    rounds, beats = MONTH_S / (ttl_s / 3), MONTH_S / ttl_s
+    """The requests of a steady cluster in thirty days by its budget, without retention and journals."""
+    parts = estimate(nodes, Settings(ttl_s=ttl_s)).parts
     return {
-        "PUT": rounds + nodes * beats,
-        "GET": 2 * rounds + 1.5 * (nodes - 1) * rounds,
-        "LIST": -(-nodes // 1000) * beats,
+        verb: sum(parts[part].get(verb, 0.0) for part in ("renewals", "following", "presence"))
+        for verb in ("PUT", "GET", "LIST")
     }
 
 

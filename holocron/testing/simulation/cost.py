@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from holocron.costs import FOLLOWER_READS
+
 if TYPE_CHECKING:
     from holocron.testing.simulation.process import Process
     from holocron.testing.simulation.run import Life
@@ -45,7 +47,7 @@ class Meter:
             if process.leading:
                 budget |= {("PUT", "epochs"): rounds, ("GET", "control"): rounds}
             else:
-                budget |= {("PUT", "epochs"): 0, ("GET", "epochs"): 1.5 * rounds, ("LIST", "epochs"): 0}
+                budget |= {("PUT", "epochs"): 0, ("GET", "epochs"): FOLLOWER_READS * rounds, ("LIST", "epochs"): 0}
             for (verb, about), most in budget.items():
                 asked = self._asked(process, verb, about)
                 if asked > most + _LOOSE_ENDS:
