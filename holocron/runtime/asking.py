@@ -34,7 +34,7 @@ from holocron.runtime.history import find_epoch
 from holocron.runtime.notices import Notice, StoreLost, StoreRegained, Unreadable
 from holocron.runtime.world import World
 from holocron.settings import Settings
-from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Reply, Store, Unclear
+from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Reply, Store, Together, Unclear
 from holocron.store.chain import (
     Chain,
     Created,
@@ -121,7 +121,13 @@ class EpochChain:
             if start is not None and start < self.floor:
                 # It may be gone, or lie among what was written in vain: only the floor itself has to be there.
                 start = None
-            found = yield from self.chain.head(start, deadline)
+            early: object = None
+            if known is None and start is not None:
+                # At a resume the last epoch that was known is the head most often, so it is read beside the LIST.
+                beside = (self.chain.head(start, deadline), self.chain.read(start, deadline))
+                found, early = (yield Together(beside)).results
+            else:
+                found = yield from self.chain.head(start, deadline)
             match found:
                 case NoHead(stray=stray):
                     broken = yield from self._lost_behind_gap(stray, deadline)
@@ -143,8 +149,12 @@ class EpochChain:
                     if number == known:
                         self._reach.answered()
                         return HeadConfirmed(asked)
-                    reply = yield from self.chain.read(number, deadline)
-                    if isinstance(reply.answer, Found | Oversize) and reply.answer.etag != etag:
+                    if number == start and isinstance(early, Reply) and _is(early, etag):
+                        # What was listed is what was read, be it before the LIST or after.
+                        reply = early
+                    else:
+                        reply = yield from self.chain.read(number, deadline)
+                    if isinstance(reply.answer, Found | Oversize) and not _is(reply, etag):
                         # Not what was listed. Servers may write one ETag in two ways, so the floor decides.
                         trimmed = yield from self.chain.trimmed(number, deadline)
                         if not isinstance(trimmed, bool):
@@ -320,3 +330,8 @@ class EpochChain:
         self.written[record.epoch] = record
         for number in list(self.written)[: -(self._settings.keep_epochs + 2 * self._settings.trim_batch)]:
             del self.written[number]
+
+
+def _is(reply: Reply, etag: str) -> bool:
+    """Whether `reply` has the object that was listed with `etag`."""
+    return isinstance(reply.answer, Found | Oversize) and reply.answer.etag == etag

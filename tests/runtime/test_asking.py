@@ -9,11 +9,24 @@ from msgspec.structs import replace
 
 from holocron.clock import Instant
 from holocron.layout import EPOCH_FLOOR
-from holocron.protocol.messages import ClaimLost, Draft, Event, HeadFound, NextAbsent, NextFound
+from holocron.protocol.messages import ClaimLost, Draft, HeadFound, NextAbsent, NextFound
 from holocron.records import Epoch, Floor, Holder, Identity, encode
 from holocron.runtime.asking import EpochChain, Reach
 from holocron.settings import Settings
-from holocron.store.base import Ask, Deadline, Delete, Found, Get, List, Procedure, Put, Reply, Request, Written
+from holocron.store.base import (
+    Ask,
+    Deadline,
+    Delete,
+    Found,
+    Get,
+    List,
+    Procedure,
+    Put,
+    Reply,
+    Request,
+    Together,
+    Written,
+)
 from holocron.store.memory import MemoryStore
 from tests.protocol.made import record
 from tests.store.scripted import at
@@ -28,7 +41,7 @@ IDENTITY = Identity(
 class Bench:
     """One node's view of a chain on a store in memory, and a hand that writes between its requests."""
 
-    def __init__(self, head: int) -> None:
+    def __init__(self, head: int, hint: int | None = None) -> None:
         self.store = MemoryStore()
         self.now_s = 0.0
         self.sent: list[Request] = []
@@ -36,7 +49,7 @@ class Bench:
         for number in range(1, head + 1):
             self.create(record(number))
         world: Any = self
-        self.chains = EpochChain(world, self.store, IDENTITY, SETTINGS, Reach(lambda notice: None), None)
+        self.chains = EpochChain(world, self.store, IDENTITY, SETTINGS, Reach(lambda notice: None), hint)
 
     def now(self) -> Instant:
         return at(self.now_s)
@@ -60,17 +73,21 @@ class Bench:
         """A sleeper wakes and writes, where the epoch was taken out long ago, what it had meant to write then."""
         self.create(replace(record(number, term=number, leader="sleeper"), nonce="orphan"))
 
-    def ask(self, procedure: Procedure[Event], **meanwhile: Any) -> Event:
+    def ask(self, procedure: Procedure[Any], **meanwhile: Any) -> Any:
         """What `procedure` comes to; `before_2=call` has `call` happen before its second request."""
         try:
             step = next(procedure)
             while True:
+                if isinstance(step, Together):
+                    results = tuple(self.ask(each, **meanwhile) for each in step.procedures)
+                    step = procedure.send(Reply(None, self.now(), self.now(), results))
+                    continue
                 assert isinstance(step, Ask)
                 meanwhile.get(f"before_{len(self.sent) + 1}", lambda: None)()
                 self.sent.append(step.request)
                 step = procedure.send(Reply(self.store.perform(step.request, 1.0), self.now(), self.now()))
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return stop.value
 
     def _key(self, number: int) -> str:
         return f"epochs/{number:016d}.json"
@@ -98,6 +115,38 @@ def test_a_look_at_a_chain_in_order_costs_one_list_and_one_get() -> None:
     bench = Bench(head=2)
     assert isinstance(bench.ask(bench.chains.look(1, at(0))), HeadFound)
     assert [type(request) for request in bench.sent] == [List, Get]
+
+
+def test_a_resumed_node_reads_the_epoch_it_knew_last_beside_the_list() -> None:
+    """Where nothing has happened since, what was read beside the LIST is what it listed: one round trip (I14)."""
+    bench = Bench(head=3, hint=3)
+    found = bench.ask(bench.chains.look(None, at(0)))
+    assert isinstance(found, HeadFound)
+    assert (found.seen.epoch, found.seen.mark) == (3, "nonce-3")
+    assert bench.sent == [List("epochs/", bench._key(2)), Get(bench._key(3))]
+
+
+def test_a_resumed_node_reads_the_head_where_others_have_led_meanwhile() -> None:
+    """The epoch that it knew last is not the head any more, so the head is read after the LIST that showed it."""
+    bench = Bench(head=5, hint=3)
+    found = bench.ask(bench.chains.look(None, at(0)))
+    assert isinstance(found, HeadFound)
+    assert found.seen.epoch == 5
+    assert bench.sent[1:] == [Get(bench._key(3)), Get(bench._key(5))]
+
+
+def test_a_resumed_node_does_not_take_a_sleepers_epoch_for_the_one_listed() -> None:
+    """Between the LIST and the read beside it the epoch was trimmed and created again: its ETag is another (rule 7)."""
+    bench = Bench(head=3, hint=3)
+
+    def meanwhile() -> None:
+        bench.create(record(4))
+        bench.trim(4)
+        bench.sleep_and_create(3)
+
+    found = bench.ask(bench.chains.look(None, at(0)), before_2=meanwhile)
+    assert isinstance(found, HeadFound)
+    assert (found.seen.epoch, found.seen.mark) == (4, "nonce-4")
 
 
 @pytest.mark.parametrize("slept_s", [30.0, 3600.0])
