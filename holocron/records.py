@@ -67,6 +67,8 @@ Text = Annotated[str, Meta(max_length=1024)]
 Label = Annotated[str, Meta(max_length=256)]
 Labels = Annotated[dict[Label, Label], Meta(max_length=64)]
 Priority = Annotated[int, Meta(ge=0, le=1000)]
+# Where a node listens for hints, HOST:PORT. It is not written where there is none, as before there were hints.
+Hints = Annotated[str, Meta(max_length=64)] | UnsetType
 
 Cause = Literal["first", "renewed", "expired", "released", "handover"]
 Status = Literal["alive", "late", "gone"]
@@ -102,6 +104,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: Text = ""
     address: Text = ""
     labels: Labels = {}
+    hints: Hints = UNSET
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,6 +180,7 @@ class Beacon(Record, frozen=True, kw_only=True):
     labels: Labels
     home: Text
     written: Text
+    hints: Hints = UNSET
 
 
 class Control(Record, frozen=True, kw_only=True):

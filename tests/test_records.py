@@ -25,6 +25,7 @@ from holocron.records import (
     History,
     Identity,
     Marker,
+    Member,
     Record,
     State,
     check_description,
@@ -323,3 +324,24 @@ def test_what_a_record_can_hold_is_taken(identity: Identity) -> None:
     """The check refuses nothing that could be read back."""
     check_description(identity.name, identity.address, identity.labels, identity.priority)
     check_description(None, None, None, None)
+
+
+# --- what came later ------------------------------------------------------------------------------------------------
+
+
+def test_a_record_from_before_hints_is_read_and_without_hints_none_has_a_word_of_them() -> None:
+    """Old and new processes share a cluster as long as nobody is given an address; then a row says where (rule 16)."""
+    row = Member(node="a", incarnation=1, status="alive", rank=1)
+    bare = msgspec.json.encode(row)
+    assert b'"hints"' not in bare
+    assert msgspec.json.decode(bare, type=Member) == row
+    told = msgspec.structs.replace(row, hints="[2001:db8::1234:5678]:65535")
+    assert msgspec.json.decode(msgspec.json.encode(told), type=Member) == told
+
+
+def test_a_place_for_hints_is_short() -> None:
+    """A beacon with more than an address where an address belongs is no beacon: it rides in every lock file."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(
+            b'{"node":"a","incarnation":1,"status":"alive","rank":1,"hints":"%s"}' % (b"x" * 65), type=Member
+        )

@@ -142,6 +142,7 @@ KEYS: dict[str, Callable[[object], object]] = {
     "home": _uri,
     "http": _listening,
     "guardian": _switch,
+    "hints": _listening,
     "log_format": _one_of(*LOG_FORMATS),
     "log_level": _one_of(*LOG_LEVELS),
 }
@@ -165,6 +166,7 @@ class Config:
     home: str | None = None
     http: str | None = None
     guardian: bool = True
+    hints: str | None = None
     log_format: str = LOG_FORMATS[0]
     log_level: str = "info"
 

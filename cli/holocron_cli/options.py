@@ -118,6 +118,9 @@ NODE: Group = {
     "http": _flag(
         _NODE, "--http", metavar="HOST:PORT", help="Serve /health, /leader, /topology and /metrics (127.0.0.1:8008)."
     ),
+    "hints": _flag(
+        _NODE, "--hints", metavar="HOST:PORT", help="Hear here, by UDP, when to look, and tell others (10.0.0.7:7400)."
+    ),
 }
 
 # Not for `run`: what it runs may outlive it by a moment, so its death must not release anything.

@@ -66,6 +66,7 @@ class _Collector:
         yield from _leadership(seen)
         yield from _presence(seen)
         yield from _store(seen)
+        yield from _hints(seen)
 
 
 _Seen = list[tuple[Observed, Statistics]]
@@ -182,3 +183,15 @@ def _store(seen: _Seen) -> Iterator[Metric]:
         for verb, count in statistics.failures.items():
             failures.add_metric([node.id, verb], count)
     yield from (up, outages, requests, failures, classes, moved)
+
+
+def _hints(seen: _Seen) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    hints = CounterMetricFamily(
+        "holocron_hints", "Hints sent and heard, and datagrams dropped that were none.", labels=["node", "what"]
+    )
+    for node, statistics in seen:
+        for what, count in statistics.hints.items():
+            hints.add_metric([node.id, what], count)
+    yield hints

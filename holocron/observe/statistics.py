@@ -69,6 +69,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     in_bytes: int
     #: Seconds since this node's beacon was last known to be written; None before the first time.
     heartbeat_age_s: float | None
+    #: Hints that were `sent` to others and `heard` from them, and datagrams `dropped` that were none (of all nodes that
+    #: listen at the same address).
+    hints: dict[str, int]
 
 
 class Tally:
@@ -108,7 +111,7 @@ class Tally:
         with self._lock:
             self._store_reachable = True
 
-    def statistics(self, traffic: Traffic, heartbeat_age_s: float | None) -> Statistics:
+    def statistics(self, traffic: Traffic, heartbeat_age_s: float | None, hints: dict[str, int]) -> Statistics:
         """The counts as they are now, together with what others have counted."""
         classes = {"PUT": 0, "GET": 0, "free": 0}
         for verb, count in traffic.requests.items():
@@ -126,4 +129,5 @@ class Tally:
                 out_bytes=traffic.out_bytes,
                 in_bytes=traffic.in_bytes,
                 heartbeat_age_s=heartbeat_age_s,
+                hints=hints,
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s
+from holocron.protocol import hinting
 from holocron.protocol.endings import Stepped, end, stop
 from holocron.protocol.following import adopt, failed, missed, pause_of, record_unread, smooth
 from holocron.protocol.messages import (
@@ -31,6 +32,7 @@ from holocron.protocol.messages import (
     HeadChanged,
     HeadConfirmed,
     HeadFound,
+    Hinted,
     LookFailed,
     LookForHead,
     NextAbsent,
@@ -105,11 +107,14 @@ def _take_in(state: Election, event: Event, now: Instant) -> Stepped:
         case HeadFound() | HeadConfirmed() | ChainFoundEmpty():
             return _looked(state, event, now)
         case NextFound(seen=seen, took_s=took_s):
+            if state.business is not None and state.business.hint is not None:
+                # The read has shown one epoch; the hint may be of a later one.
+                state = hinting.heard(state, state.business.hint, now)
             return adopt(replace(state, business=None, failures=0, trip_s=smooth(state, took_s)), seen, polled=True)
         case NextAbsent():
             return missed(state, event, now), []
         case LookFailed() | PollFailed():
-            return failed(state, now), []
+            return replace(failed(state, now), hint=None), []
         case ClaimWon(seen=seen):
             return _won(state, seen, now)
         case ClaimLost() | ClaimUnknown() | ClaimRefused() | ClaimOrphaned():
@@ -128,6 +133,8 @@ def _take_in(state: Election, event: Event, now: Instant) -> Stepped:
             return replace(state, view=members), []
         case ControlHandled(number=number):
             return replace(state, control=max(number, state.control)), []
+        case Hinted():
+            return hinting.heard(state, event, now), []
         case BeliefLapsed():
             return end(state, Reason.EXPIRED) if state.tenure is not None else (state, [])
         case SupersededByNewer():
@@ -152,6 +159,10 @@ def _act(state: Election, now: Instant) -> Stepped:
         return _poll(state, now)
     if state.head is None and may_stand(state):
         return _look(state, now, takeover=True)
+    if state.hint is not None:
+        hint, state = state.hint, replace(state, hint=None)
+        if hinting.heeds(state, hint, now):
+            return _read_for(state, hint, now)
     if state.from_ is None or elapsed_waiter_s(state.from_, now) >= state.after_s:
         if state.misses and state.misses % 16 == 0 and not may_stand(state):
             # Who never takes over would never LIST, and after sleeping past retention wait for ever on a 404 (rule 7).
@@ -168,13 +179,22 @@ def _look(state: Election, now: Instant, takeover: bool) -> Stepped:
     return replace(state, business=Business("look", now, takeover=takeover)), [LookForHead(known)]
 
 
-def _poll(state: Election, now: Instant) -> Stepped:
+def _poll(state: Election, now: Instant, hint: Hinted | None = None) -> Stepped:
     number = 1 if state.head is None else state.head.epoch + 1
-    return replace(state, business=Business("poll", now)), [ReadNext(number)]
+    return replace(state, business=Business("poll", now, hint=hint)), [ReadNext(number)]
+
+
+def _read_for(state: Election, hint: Hinted, now: Instant) -> Stepped:
+    """Rule 16: a read, and if a takeover may follow at once, the LIST that it starts with at the same time."""
+    if hint.released and state.head is not None and may_stand(state):
+        return replace(state, business=Business("look", now, hint=hint)), [LookForHead(state.head.epoch, ahead=True)]
+    return _poll(state, now, hint)
 
 
 def _looked(state: Election, event: HeadFound | HeadConfirmed | ChainFoundEmpty, now: Instant) -> Stepped:
     takeover = state.business is not None and state.business.takeover
+    if state.business is not None and state.business.hint is not None and not isinstance(event, HeadFound):
+        state = hinting.wasted(state, now)
     state = replace(state, business=None, looked=True, failures=0)
     actions: list[Action] = []
     if isinstance(event, ChainFoundEmpty):
@@ -258,7 +278,7 @@ def _won(state: Election, seen: Seen, now: Instant) -> Stepped:
     assert business is not None
     assert record is not None
     state = replace(state, business=None, head=seen, looked=True, failures=0, from_=None, after_s=0.0)
-    state = replace(state, misses=0, hits=0, turn_checked=False, published=record.published)
+    state = replace(state, misses=0, hits=0, turn_checked=False, published=record.published, hint=None)
     paused = pause_of(seen)
     # Counted from before it was asked for, like the lease: what is written next never promises more than this did.
     state = replace(state, pause=None if paused is None else Pause(business.since, paused.for_s))

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from holocron.clock import Instant
 from holocron.protocol.endings import Stepped, stop
+from holocron.protocol.hinting import wasted
 from holocron.protocol.messages import HeadChanged, NextAbsent, Reason, Seen
 from holocron.protocol.state import Election, Pause
 from holocron.protocol.turns import spread, turn_has_come
@@ -21,6 +22,9 @@ def missed(state: Election, event: NextAbsent, now: Instant) -> Election:
     """Rule 10: nothing new yet; the next poll comes sooner than a round, and later where the lease is long over."""
     every_s = _cadence_s(state)
     state = replace(state, turn_checked=state.turn_checked or turn_has_come(state, event.asked))
+    if state.business is not None and state.business.hint is not None:
+        # Rule 16: what was said was not so, and the polls go on as if nobody had said it.
+        return wasted(replace(state, business=None, failures=0, trip_s=smooth(state, event.took_s)), now)
     if state.hits >= 5 and state.misses == 0:
         # This poll only read on after a hit: it has proved us up to date, and the next epoch is due in its time.
         return replace(state, business=None, failures=0, hits=0, from_=event.asked, after_s=every_s * 30 / 32)

@@ -193,4 +193,5 @@ def _member(beacon: Beacon, status: Status, rank: int) -> Member:
         name=beacon.name,
         address=beacon.address,
         labels=beacon.labels,
+        hints=beacon.hints,
     )

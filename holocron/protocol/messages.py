@@ -28,6 +28,7 @@ __all__ = [
     "HeadChanged",
     "HeadConfirmed",
     "HeadFound",
+    "Hinted",
     "LookFailed",
     "LookForHead",
     "NextAbsent",
@@ -237,6 +238,13 @@ class StoreBroken(msgspec.Struct, frozen=True):
     why: str
 
 
+class Hinted(msgspec.Struct, frozen=True):
+    """Someone says that epoch `epoch` is there, and perhaps that it is a `released` one. Nobody vouches for it (16)."""
+
+    epoch: int
+    released: bool = False
+
+
 Event = (
     Ticked
     | HeadFound
@@ -259,6 +267,7 @@ Event = (
     | BeliefLapsed
     | SupersededByNewer
     | StoreBroken
+    | Hinted
 )
 # The events that tell how the one request in flight on the epoch chain ended.
 ChainFound = HeadFound | HeadConfirmed | ChainFoundEmpty
@@ -268,9 +277,13 @@ ChainFound = HeadFound | HeadConfirmed | ChainFoundEmpty
 
 
 class LookForHead(msgspec.Struct, frozen=True):
-    """LIST the epochs from `known` on (None: from the floor) and read the head if it is another than `known`."""
+    """LIST the epochs from `known` on (None: from the floor) and read the head if it is another than `known`.
+
+    `ahead`: the epoch after `known` is likely the head, so it is read beside the LIST and not after it (rule 16).
+    """
 
     known: int | None
+    ahead: bool = False
 
 
 class ReadNext(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from holocron.clock import Instant, elapsed_holder_s
-from holocron.protocol.messages import Publishing, Seen, Tenure
+from holocron.protocol.messages import Hinted, Publishing, Seen, Tenure
 from holocron.records import Leader, Member, Published
 
 __all__ = ["Business", "Election", "Pause", "Role", "Rules", "Seat", "believes", "leader_of", "paused_s", "role"]
@@ -44,6 +44,8 @@ class Business(msgspec.Struct, frozen=True):
     tickets: tuple[Publishing, ...] = ()
     # Looks only: the wait is over and this LIST is the one that a takeover starts with (rule 7).
     takeover: bool = False
+    # Looks and polls only: the hint that this is done for (rule 16).
+    hint: Hinted | None = None
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -74,6 +76,11 @@ class Election(msgspec.Struct, frozen=True):
     # A poll that began after this node's turn had come found nothing: the earlier heirs have not acted (rule 8).
     turn_checked: bool = False
     failures: int = 0
+    # What this node was told is there, and has not looked for since (rule 16).
+    hint: Hinted | None = None
+    # How many reads found nothing of what a hint had said, and from when on they are counted.
+    wasted: int = 0
+    wasted_since: Instant | None = None
     trip_s: float = 0.0
     # The leader's side.
     waiting: tuple[Publishing, ...] = ()

@@ -13,6 +13,7 @@ from holocron.clock import stamp
 from holocron.errors import HolocronError, NodeUnknown, NotLeader, OutcomeUnknown
 from holocron.layout import CONTROL, identity_key, member_key
 from holocron.records import Control, Epoch, Heir, Identity, decode, encode
+from holocron.runtime.hinting import send
 from holocron.runtime.keeper import tidy
 from holocron.runtime.reader import WITHIN_S, Reader, nonce, refuse, sound
 from holocron.runtime.views import GcResult
@@ -91,6 +92,8 @@ def _ask(
         outcome = reader.drive(chain.create(number, encode(control), deadline))
         match outcome:
             case Created():
+                places = [row.hints for row in head.topology if row.node == head.leader.node]
+                send((place for place in places if isinstance(place, str)), reader.uuid, number, kind="control")
                 return number
             case Lost():
                 # Someone else asked first; theirs stands, and ours comes after it.

@@ -174,6 +174,31 @@ class EpochChain:
                     self._reach.failed(seen)
                     return LookFailed()
 
+    def look_ahead(self, known: int, asked: Instant) -> Procedure[Event]:
+        """As `look`, with the epoch after `known` read beside the LIST: where that is the head, one round trip."""
+        deadline = errand_deadline(self._world, self._settings)
+        stale = self._stale(self._free)
+        heads, reads = self.chain.head(known, deadline), self.chain.read(known + 1, deadline)
+        found, reply = (yield Together((heads, reads))).results
+        assert isinstance(reply, Reply)
+        match found:
+            case Head(number=number, stray=None, etag=etag) if number == known + 1 and isinstance(reply.answer, Found):
+                # News as any read is (rule 7): it is what was listed, or cannot have come and gone meanwhile.
+                seen = self._seen(number, reply) if reply.answer.etag == etag or not stale else None
+            case Head(number=number, stray=None) if number == known and isinstance(reply.answer, Absent):
+                self._reach.answered()
+                self._free = asked
+                return HeadConfirmed(asked)
+            case _:
+                seen = None
+        if not isinstance(seen, Seen) or seen.record is None:
+            # Whatever is out of the ordinary is found out one by one.
+            return (yield from self.look(known, asked))
+        self._reach.answered()
+        self._free = asked
+        self._hint = None
+        return HeadFound(asked, seen)
+
     def _lost_behind_gap(self, stray: int | None, deadline: Deadline) -> Procedure[StoreBroken | None]:
         """Rule 13: an epoch of this cluster behind a gap is no stranger's; what was between is lost."""
         if stray is None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holocron.clock import Instant
+from holocron.clock import Instant, elapsed_waiter_s
 from holocron.errors import RecordUnreadable
 from holocron.layout import CONTROL
-from holocron.protocol import election
+from holocron.protocol import election, hinting
 from holocron.protocol.election import Election, Rules, Seat
 from holocron.protocol.membership import Roll, inherited
 from holocron.protocol.messages import (
@@ -21,6 +21,7 @@ from holocron.protocol.messages import (
     CreateEpoch,
     Event,
     HeadChanged,
+    Hinted,
     LookForHead,
     NoteTenureBegan,
     NoteTenureEnded,
@@ -35,6 +36,8 @@ from holocron.protocol.messages import (
 from holocron.records import Control, decode
 from holocron.runtime.asking import EpochChain, Reach, errand_deadline
 from holocron.runtime.boarding import Aboard
+from holocron.runtime.hinter import Hinter, Send
+from holocron.runtime.hinting import Kind
 from holocron.runtime.keeper import tidy
 from holocron.runtime.notices import NewerIncarnation, Notice, StoodDown, StoreLost, StoreRegained
 from holocron.runtime.presence import (
@@ -64,6 +67,7 @@ class Engine:
         aboard: the incarnation that this process is.
         ttl_max_s: the longest lease that the cluster allows, from its genesis.
         notify: called with each `Notice`, on the world's thread; it must not wait.
+        hints: where this node listens for hints, and what it sends its own by; it sends none where it has no place.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Engine:
         notify: Callable[[Notice], None],
         *,
         assume_dead: bool = False,
+        hints: tuple[str, Send] | None = None,
     ) -> None:
         identity = aboard.identity
         self.world = world
@@ -104,7 +109,12 @@ class Engine:
         self._closed = False
         # Presence.
         self._beacon = first_beacon(
-            identity, aboard.beacon, home.uri, round(settings.heartbeat_every * 1000), world.now().wall_s
+            identity,
+            aboard.beacon,
+            home.uri,
+            round(settings.heartbeat_every * 1000),
+            world.now().wall_s,
+            hints[0] if hints is not None else "",
         )
         self._beacon_etag = aboard.beacon_etag
         self._beat_confirmed = 0
@@ -115,7 +125,17 @@ class Engine:
         self._looking = False
         # The leader's errands.
         self._asking_control = False
+        # Since when, and how often, a hint made it look for a request.
+        self._hinted_since: Instant | None = None
+        self._hinted_times = 0
         self._tidying = False
+        # What tells others of what this node has done, if it is to; and how many hints have come to it.
+        self._hinter = (
+            None
+            if hints is None
+            else Hinter(world, identity.cluster, identity.node, settings.stagger_s / 2, self._known, hints[1])
+        )
+        self._hints_heard = 0
 
     # --- from outside -----------------------------------------------------------------------------------------------
 
@@ -135,6 +155,8 @@ class Engine:
         self.election, actions = election.step(self.election, event, now)
         for action in actions:
             match action:
+                case LookForHead(known=known, ahead=True) if known is not None:
+                    run(self.world, self._epochs.look_ahead(known, now), self.feed)
                 case LookForHead(known=known):
                     run(self.world, self._epochs.look(known, now), self.feed)
                 case ReadNext(number=number):
@@ -148,6 +170,12 @@ class Engine:
 
     def close(self, done: Callable[[], None]) -> None:
         """Say goodbye: one last beacon and the node's state, then nothing more."""
+
+        def said() -> None:
+            if self._hinter is not None:
+                self._hinter.remind()
+            done()
+
         self._closed = True
         self._beacon = next_beacon(
             self._beacon, self.world.nonce(), self.world.now().wall_s, stopped=True, standing=False, role="stopped"
@@ -155,12 +183,43 @@ class Engine:
         run(
             self.world,
             self._heartbeat(),
-            lambda _: run(self.world, self._memory.save(self.election, force=True), lambda _: done()),
+            lambda _: run(self.world, self._memory.save(self.election, force=True), lambda _: said()),
         )
 
     def quit(self) -> None:
         """Do nothing more and say nothing: another incarnation is this node now."""
         self._closed = True
+
+    # --- hints ------------------------------------------------------------------------------------------------------
+
+    def hinted(self, kind: Kind, number: int, delay_s: float = 0.0) -> None:
+        """Someone says that there is something to read. On any thread; what would change nothing ends here."""
+        self._hints_heard += 1
+        if kind == "control":
+            if self.election.tenure is not None:
+                self.world.call_later(delay_s, self._hinted_control)
+        elif hinting.heeds(self.election, Hinted(number), self.world.now()):
+            self.world.call_later(delay_s, lambda: self._look_for(Hinted(number, kind == "release")))
+
+    def hints(self) -> dict[str, int]:
+        """How many hints were `sent` and `heard` so far."""
+        return {"sent": 0 if self._hinter is None else self._hinter.sent, "heard": self._hints_heard}
+
+    def _look_for(self, hint: Hinted) -> None:
+        if not self._closed:
+            self.feed(hint)
+
+    def _hinted_control(self) -> None:
+        """Look for a request, a few times a round at the most: whoever says that it is there may lie (rule 16)."""
+        now, since = self.world.now(), self._hinted_since
+        if since is None or elapsed_waiter_s(since, now) >= self.settings.renew_every:
+            self._hinted_since, self._hinted_times = now, 0
+        if self.election.tenure is not None and self._hinted_times < hinting.MOST_WASTED and not self._closed:
+            self._hinted_times += 1
+            self._ask_control()
+
+    def _known(self) -> int:
+        return self.election.head.epoch if self.election.head is not None else 0
 
     # --- the clock --------------------------------------------------------------------------------------------------
 
@@ -183,6 +242,8 @@ class Engine:
 
     def _note(self, notice: Notice) -> None:
         self.notify(notice)
+        if self._hinter is not None:
+            self._hinter.note(notice, self.election.head)
         match notice:
             case NoteTenureBegan():
                 head = self.election.head
@@ -274,9 +335,7 @@ class Engine:
     # --- the leader's errands ---------------------------------------------------------------------------------------
 
     def _errands(self) -> None:
-        if not self._asking_control:
-            self._asking_control = True
-            run(self.world, self._read_control(self.election.control + 1), self._control_read)
+        self._ask_control()
         head = self.election.head
         surplus = self.settings.keep_epochs + self.settings.trim_batch
         if head is not None and head.epoch - self._epochs.floor >= surplus and not self._tidying:
@@ -293,6 +352,11 @@ class Engine:
                 Deadline(self.world.now(), 600.0, self.settings.attempt_s),
             )
             run(self.world, tidying, self._tidied)
+
+    def _ask_control(self) -> None:
+        if not self._asking_control:
+            self._asking_control = True
+            run(self.world, self._read_control(self.election.control + 1), self._control_read)
 
     def _tidied(self, result: GcResult | Trouble | Dishonest) -> None:
         # Not on every renewal where nothing was old enough yet, or the store had no time.

@@ -49,7 +49,10 @@ class Informed:
             session.genesis.ttl_max_ms / 1000,
             notice,
             assume_dead=assume_dead,
+            hints=(session.ear.address, session.ear.send) if session.ear is not None else None,
         )
+        if session.ear is not None:
+            session.ear.hear(session.genesis.cluster, self.id, self._engine.hinted)
         self._told = Announcer(self.id, lambda: self._engine.election, session.loop.clock)
         self._told.topology = remembered(session.aboard.state)
 
@@ -110,7 +113,8 @@ class Informed:
         """What has happened to it so far, counted; asks the store for nothing."""
         beaten = self._engine.beaten_at
         age_s = None if beaten is None else elapsed_holder_s(beaten, self._loop.now())
-        return self._told.tally.statistics(self._session.traffic(), age_s)
+        hints = {**self._engine.hints(), "dropped": self._session.ear.dropped if self._session.ear is not None else 0}
+        return self._told.tally.statistics(self._session.traffic(), age_s, hints)
 
     def leader(self) -> Leader | None:
         """Who leads, as far as this node knows; None between two leaders, or where the lock file cannot be read."""

@@ -24,6 +24,7 @@ from holocron.errors import (
 from holocron.layout import check_node_id, fresh_node_id
 from holocron.protocol.messages import HeadChanged, NoteStopped, Reason
 from holocron.runtime.guarding.companion import Guarded
+from holocron.runtime.hearing import Listening
 from holocron.runtime.informed import Informed
 from holocron.runtime.journal import Journal
 from holocron.runtime.lane import Lane
@@ -83,6 +84,7 @@ class Node(Informed):
         clock: Clock | None = None,
         lane: Lane | None = None,
         guardian: bool = True,
+        hints: str | Listening = "",
     ) -> Node:
         """A new node of the cluster at `location`, which is founded if there is none.
 
@@ -98,12 +100,14 @@ class Node(Informed):
                 (rule 15). Switch it off where something goes on under the lease after this process is dead, such as a
                 subprocess: the lease is then waited out. The guardian is a child of this process, as whoever waits for
                 any child (`os.wait`) will notice. There is none for memory:// and for stores of one's own.
+            hints: HOST:PORT (port 0: a free one) at which others tell this node by UDP to look now, and it them: they
+                shorten a hand-over, and are never believed. None are sent or heard where this is empty.
 
         Raises:
             SettingsError, NodeExists, StoreDenied, StoreUnreachable, StoreUnfit, RecordUnreadable, OutcomeUnknown.
         """
         node = check_node_id(node_id) if node_id is not None else fresh_node_id()
-        session = Session(location, home, settings, options, clock, lane)
+        session = Session(location, home, settings, options, clock, lane, hints)
         session.start(node, name, address, dict(labels or {}), priority)
         made = cls(session, assume_dead=False, guardian=guardian)
         made._told.log("Starting node", name_=name, location=made.location)
@@ -126,6 +130,7 @@ class Node(Informed):
         clock: Clock | None = None,
         lane: Lane | None = None,
         guardian: bool = True,
+        hints: str | Listening = "",
     ) -> Node:
         """Node `node_id` again, as its next incarnation, on this compute: same identity, and what it last knew.
 
@@ -135,13 +140,14 @@ class Node(Informed):
         Args:
             location: the root of the cluster, or of the node's own home: its identity names the cluster.
             guardian: as for `start`.
+            hints: as for `start`; it is of the compute and not of the node, so it is given each time.
 
         Raises:
             NodeUnknown: there is no such node. Superseded: another resumed it at the same time and was first.
             And whatever `start` raises.
         """
         check_node_id(node_id)
-        session = Session(location, home, settings, options, clock, lane)
+        session = Session(location, home, settings, options, clock, lane, hints)
         session.resume(node_id, name, address, dict(labels) if labels is not None else None, priority)
         made = cls(session, assume_dead=assume_dead, guardian=guardian)
         aboard = session.aboard

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace as changed
 
 from holocron.clock import Instant, stamp
@@ -183,7 +184,9 @@ def _beacon(store: Store, node: str, cluster: str, deadline: Deadline) -> Proced
         return _SPOILT
 
 
-def first_beacon(identity: Identity, former: Beacon | None, home_uri: str, every_ms: int, wall_s: float) -> Beacon:
+def first_beacon(
+    identity: Identity, former: Beacon | None, home_uri: str, every_ms: int, wall_s: float, hints: str = ""
+) -> Beacon:
     """The beacon of a fresh incarnation; its revision goes on from the former one's, so that the leader reads it."""
     return Beacon(
         cluster=identity.cluster,
@@ -205,6 +208,7 @@ def first_beacon(identity: Identity, former: Beacon | None, home_uri: str, every
         labels=identity.labels,
         home=home_uri,
         written=stamp(wall_s),
+        hints=hints or UNSET,
     )
 
 

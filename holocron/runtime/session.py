@@ -8,12 +8,13 @@ import socket
 from collections.abc import Iterator
 
 from holocron.clock import Clock, stamp
-from holocron.errors import StoreUnfit
+from holocron.errors import SettingsError, StoreUnfit
 from holocron.layout import PROBE
 from holocron.observe.statistics import Traffic, total
 from holocron.records import Genesis, Holder, Marker, check_description, encode
 from holocron.runtime.boarding import Aboard, Back, Claim, enlist, found_cluster, look_back, revive
 from holocron.runtime.counting import CountingStore
+from holocron.runtime.hearing import Listening, listen
 from holocron.runtime.lane import Lane
 from holocron.runtime.loop import Loop
 from holocron.settings import Settings
@@ -45,6 +46,7 @@ class Session:
         options: StoreOptions | None,
         clock: Clock | None,
         shared: Lane | None = None,
+        hints: str | Listening = "",
     ) -> None:
         self.settings = settings or Settings()
         self._options = options
@@ -52,6 +54,8 @@ class Session:
         self._opened: list[CountingStore] = []
         self.store = self._open(location)
         self.home = self.store if home is None or home == location else self._open(home)
+        #: What this process hears hints by, if it was given a place for that.
+        self.ear = self._listen(hints)
         self._shared = shared is not None
         # Journals have threads of their own, and only they use them.
         self.lane = shared or Lane(Loop(clock), "journal", WINDOW + SIDE_BY_SIDE)
@@ -95,6 +99,8 @@ class Session:
         if not self._shared:
             self.loop.close()
             self.lane.close()
+        if self.ear is not None:
+            self.ear.close()
         for store in self._opened:
             store.close()
 
@@ -113,6 +119,16 @@ class Session:
         store = CountingStore(open_store(place, self._options))
         self._opened.append(store)
         return store
+
+    def _listen(self, hints: str | Listening) -> Listening | None:
+        if not isinstance(hints, str):
+            return hints
+        try:
+            return listen(hints) if hints else None
+        except SettingsError:
+            for store in self._opened:
+                store.close()
+            raise
 
     @contextlib.contextmanager
     def _closing(self) -> Iterator[None]:

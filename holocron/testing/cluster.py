@@ -18,6 +18,7 @@ from holocron.store.base import Deadline, Put
 from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
 from holocron.testing.clock import WALL_S, ProcessClock
+from holocron.testing.hints import PacedEar
 from holocron.testing.pace import NS, Pace
 from holocron.testing.process import NodeProcess
 
@@ -33,14 +34,17 @@ class NodeCluster:
 
     Args:
         settings: the timings of every node; the defaults are as good as any, for waiting costs nothing here.
+        hints: whether the nodes hint each other, as with the `hints` of `Node.start`; no socket is needed here.
     """
 
-    def __init__(self, count: int, settings: Settings | None = None) -> None:
+    def __init__(self, count: int, settings: Settings | None = None, *, hints: bool = False) -> None:
         self.settings = settings or Settings()
         self.pace = Pace()
         #: The objects of the cluster, as nobody's faults touch them: to look at and to meddle with.
         self.store = MemoryStore(clock=lambda: WALL_S + self.now_s)
         self._processes: list[NodeProcess] = []
+        self._hints = hints
+        self._ears: dict[str, PacedEar] = {}
         self._found()
         for number in range(1, count + 1):
             self.add(f"node-{number}")
@@ -73,7 +77,7 @@ class NodeCluster:
         """One node more, on a process of its own; `more` is whatever else `Node.start` takes."""
         process = NodeProcess(self, node_id)
         process.node = Node.start(
-            process.store, node_id=node_id, clock=process.clock, **{"settings": self.settings, **more}
+            process.store, node_id=node_id, clock=process.clock, **{**self._usual(process), **more}
         )
         self._processes.append(process)
         self.advance(0)
@@ -83,11 +87,16 @@ class NodeCluster:
         """The node of `former` on fresh compute, in its place; see `NodeProcess.resume`."""
         process = NodeProcess(self, former.clock.name)
         process.node = Node.resume(
-            process.store, former.node.id, clock=process.clock, **{"settings": self.settings, **more}
+            process.store, former.node.id, clock=process.clock, **{**self._usual(process), **more}
         )
         self._processes[self._processes.index(former)] = process
         self.advance(0)
         return process
+
+    def _usual(self, process: NodeProcess) -> dict[str, Any]:
+        """What each node is started with, unless the test says otherwise."""
+        hints = PacedEar(self._ears, process.clock) if self._hints else ""
+        return {"settings": self.settings, "hints": hints}
 
     def campaign(self) -> None:
         """Have every node stand for election."""

@@ -18,7 +18,7 @@ __all__ = ["MakeCluster", "holocron_cluster"]
 class MakeCluster(Protocol):
     """What the fixture `holocron_cluster` is."""
 
-    def __call__(self, count: int = 3, settings: Settings | None = None) -> NodeCluster:
+    def __call__(self, count: int = 3, settings: Settings | None = None, *, hints: bool = False) -> NodeCluster:
         """A cluster of `count` nodes in time of its own; see `holocron.testing.NodeCluster`."""
         ...
 
@@ -34,7 +34,7 @@ def holocron_cluster() -> Iterator[MakeCluster]:
 
     with contextlib.ExitStack() as clusters:
 
-        def make(count: int = 3, settings: Settings | None = None) -> NodeCluster:
-            return clusters.enter_context(NodeCluster(count, settings))
+        def make(count: int = 3, settings: Settings | None = None, *, hints: bool = False) -> NodeCluster:
+            return clusters.enter_context(NodeCluster(count, settings, hints=hints))
 
         yield make

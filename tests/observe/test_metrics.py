@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 import holocron
 from holocron import Node, Settings
 from holocron.errors import MissingExtra
+from holocron.records import Member
 from holocron.store.base import Answer, Denied, Put, Request, Unclear
 from holocron.store.memory import MemoryStore
 from tests.observe.asking import ask, samples, scrape
@@ -196,3 +198,21 @@ def test_statistics_need_nothing_installed(nodes: Nodes) -> None:
     assert sum(counted.losses.values()) == 0
     assert counted.store_reachable
     assert set(counted.requests) == set(counted.failures) == {"GET", "PUT", "LIST", "DELETE"}
+
+
+def test_hints_are_counted(nodes: Nodes) -> None:
+    """Hints that were sent and heard, and datagrams that were none, are counted from nothing on (rule 16)."""
+    node = nodes(hints="127.0.0.1:0")
+    with holocron.serve(node) as endpoints:
+        first = scrape(endpoints.url)
+        assert [first[("holocron_hints_total", what)] for what in ("sent", "heard", "dropped")] == [0, 0, 0]
+        rows = [row.hints for row in _known(node)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(b"noise", ("127.0.0.1", int(str(rows[0]).rpartition(":")[2])))
+        until(lambda: scrape(endpoints.url)[("holocron_hints_total", "dropped")] == 1, "noise is counted")
+
+
+def _known(node: Node) -> tuple[Member, ...]:
+    node.campaign()
+    until(lambda: len(node.members()) == 1, "it leads, and knows itself")
+    return node.members()

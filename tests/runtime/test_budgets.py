@@ -214,6 +214,43 @@ def test_a_failover_is_one_list_one_put_and_one_get_however_many_follow(journal:
     assert floors[0].began >= claims[0].ended, told
 
 
+@pytest.mark.parametrize("followers", [1, 8])
+def test_a_hinted_hand_over_is_three_requests_in_a_row(journal: Open, nodes: Start, followers: int) -> None:
+    """The heir reads the release beside the LIST, claims, and reads the floor; nobody else asks anything (rule 16)."""
+    # A round is so long that no poll falls into what is counted.
+    settings = Settings(ttl_s=600.0, renew_every_s=200.0, heartbeat_every_s=0.5, stagger_s=20.0)
+    stores = [journal(delay_s=0.02) for _ in range(followers + 1)]
+    leader, *others = [nodes(location=store, settings=settings, hints="127.0.0.1:0") for store in stores]
+    leader.campaign()
+    until(lambda: leader.term is not None, "it leads")
+    for node in others:
+        node.campaign()
+
+    def known() -> bool:
+        leader.publish(b"again")
+        return sum(member.standing for member in leader.members()) == followers + 1
+
+    until(known, "the leader knows all of its heirs")
+    until(lambda: all(node.epoch == leader.epoch for node in others), "and they know it too")
+    for store in stores:
+        store.forget()
+    leader.step_down()
+    until(lambda: any(node.term is not None for node in others), "another leads")
+    heir = next(node for node in others if node.term is not None)
+    until(lambda: all(node.epoch == heir.term for node in (leader, *others)), "and all follow")
+    release, claim = numbered(EPOCHS, (heir.term or 0) - 1), numbered(EPOCHS, heir.term or 0)
+    trips = [trip for trip in stores[1 + others.index(heir)].trips() if trip.key.startswith("epochs")]
+    sent = sorted((trip.verb, trip.key) for trip in trips)
+    told = f"hinted hand-over, {followers} followers: {depth(trips)} requests in a row at the heir, {sent}"
+    print(told)
+    assert sent == sorted([("LIST", EPOCHS), ("GET", release), ("PUT", claim), ("GET", EPOCH_FLOOR)]), told
+    assert depth(trips) == 3, told
+    # The others are told by whoever leads: two epochs each, and no LIST.
+    rest = [store.trips() for node, store in zip(others, stores[1:], strict=True) if node is not heir]
+    asked = [sorted((trip.verb, trip.key) for trip in one if trip.key.startswith("epochs")) for one in rest]
+    assert all(one == [("GET", release), ("GET", claim)] for one in asked), asked
+
+
 @pytest.mark.parametrize(("home", "allowed"), [("cluster", 3), ("own", 3), ("own, alone", 4)])
 def test_a_resumed_node_is_a_candidate_after_four_round_trips(
     journal: Open, nodes: Start, location: str, home: str, allowed: int, monkeypatch: pytest.MonkeyPatch

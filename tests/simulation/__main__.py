@@ -2,6 +2,7 @@
 
 python -m tests.simulation --seeds 20000
 python -m tests.simulation --regime tight --seed 4711 --transcript
+python -m tests.simulation --seeds 2000 --hints
 """
 
 from __future__ import annotations
@@ -58,17 +59,18 @@ class Tally(msgspec.Struct):
         )
 
 
-def _life(job: tuple[int, Regime]) -> Report:
-    report = simulate(*job)
+def _life(job: tuple[int, Regime, bool]) -> Report:
+    seed, regime, hints = job
+    report = simulate(seed, regime, hints=hints)
     if report.ok:
         # Sent between processes, and nobody reads how a good life went.
         report.transcript = []
     return report
 
 
-def lives(seeds: Iterable[int], regimes: Iterable[Regime], processes: int) -> Iterator[Report]:
+def lives(seeds: Iterable[int], regimes: Iterable[Regime], processes: int, *, hints: bool = False) -> Iterator[Report]:
     """A report of each life, over so many processes."""
-    jobs = [(seed, regime) for seed in seeds for regime in regimes]
+    jobs = [(seed, regime, hints) for seed in seeds for regime in regimes]
     if processes <= 1:
         yield from map(_life, jobs)
         return
@@ -84,11 +86,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="one life only")
     parser.add_argument("--regime", choices=get_args(Regime), help="one regime only")
     parser.add_argument("--transcript", action="store_true", help="print who did what when")
+    parser.add_argument("--hints", action="store_true", help="nodes hint each other, and a stranger them")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args(arguments)
     regimes: list[Regime] = [options.regime] if options.regime else ["production", "tight"]
     if options.seed is not None:
-        reports = [simulate(options.seed, regime) for regime in regimes]
+        reports = [simulate(options.seed, regime, hints=options.hints) for regime in regimes]
         for report in reports:
             if options.transcript:
                 print("\n".join(report.transcript))
@@ -97,7 +100,7 @@ def main(arguments: list[str]) -> int:
     began_s = time.monotonic()
     tally = Tally()
     seeds = range(options.first, options.first + max(1, options.seeds // len(regimes)))
-    for report in lives(seeds, regimes, options.processes):
+    for report in lives(seeds, regimes, options.processes, hints=options.hints):
         tally.add(report)
         if not report.ok:
             print(report, flush=True)

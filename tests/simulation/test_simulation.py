@@ -45,6 +45,19 @@ def test_every_invariant_holds_in_every_life(regime: Regime) -> None:
 
 
 @pytest.mark.sim
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("regime", ["production", "tight"])
+def test_every_invariant_holds_where_nodes_hint_each_other_and_a_stranger_them(regime: Regime) -> None:
+    """I1 to I14 as before, and under floods of forged hints too: they change nothing but timing (rule 16)."""
+    tally = Tally()
+    for report in lives(range(SEEDS // 4), [regime], processes=1, hints=True):
+        tally.add(report)
+    print(f"{regime}: {tally}")
+    assert not tally.wrong, "\n".join(str(report) for report in tally.wrong[:10])
+    assert all(tally.misfortunes[kind] > 0 for kind in ("hint_lost", "hint_twice", "hint_forged"))
+
+
+@pytest.mark.sim
 @pytest.mark.parametrize(("seed", "regime", "what"), FOUND)
 def test_a_bug_once_found_stays_away(seed: int, regime: Regime, what: str) -> None:
     """A life in which an invariant did not hold once is lived again, and it holds."""
@@ -76,6 +89,13 @@ def test_a_story_is_told_as_ever(name: str) -> None:
     After a change that is meant to change them: `python -m tests.simulation.stories --write`, and read what changed.
     """
     assert told(name).encode() == (TESTDATA / f"{name}.txt").read_bytes()
+
+
+@pytest.mark.sim
+def test_one_seed_is_one_life_with_hints_too() -> None:
+    """I13: what befalls hints is drawn from the seed as well, and lives without hints know nothing of it."""
+    assert simulate(3, "tight", hints=True).digest == simulate(3, "tight", hints=True).digest
+    assert simulate(3, "tight", hints=True).digest != simulate(3, "tight").digest
 
 
 @pytest.mark.sim

@@ -68,6 +68,7 @@ def start(
         "priority": 1 if config.priority is None else config.priority,
         "home": config.home,
         "guardian": config.guardian,
+        "hints": config.hints or "",
     }
     if count > 1:
         _alone(node_id, "--node-id")
@@ -149,6 +150,7 @@ def resume(
             options=options,
             assume_dead=assume_dead,
             guardian=config.guardian,
+            hints=config.hints or "",
         )
         return hosting(node, made, when)
 

@@ -48,6 +48,7 @@ def run(
         "labels": dict(config.labels or {}),
         "priority": 1 if config.priority is None else config.priority,
         "home": config.home,
+        "hints": config.hints or "",
         "settings": settings,
         "options": options,
         # The command may outlive this process by a moment, so its death releases nothing: the lease is waited out.

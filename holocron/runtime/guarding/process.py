@@ -30,6 +30,7 @@ from holocron.protocol.guarding import PATIENCE_S, Charge, verdict
 from holocron.records import Epoch
 from holocron.runtime.guarding.releasing import release
 from holocron.runtime.guarding.words import Charges, Entrusted, decode
+from holocron.runtime.hinter import tell_heirs
 from holocron.store.base import Deadline, Get, Store
 from holocron.store.chain import Chain
 from holocron.store.drive import drive
@@ -149,7 +150,10 @@ class Guardian:
         chain = Chain(store, EPOCHS, EPOCH_FLOOR, whose.cluster)
         # After a lease's time the lease has lapsed by itself, and there is nothing left to be gained.
         deadline = Deadline(self._clock.now(), whose.ttl_s, whose.attempt_s)
-        return drive(release(chain, charge, self._clock.now, lambda: secrets.token_hex(16), deadline), self._clock)
+        released = drive(release(chain, charge, self._clock.now, lambda: secrets.token_hex(16), deadline), self._clock)
+        if released is not None:
+            tell_heirs(released)
+        return released
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from holocron.costs import FOLLOWER_READS
+from holocron.protocol.hinting import MOST_WASTED
 
 if TYPE_CHECKING:
     from holocron.testing.simulation.process import Process
@@ -39,15 +40,22 @@ class Meter:
         for process in life.processes:
             if not process.alive or process.stopped is not None:
                 continue
+            # A stranger may make it read for nothing, so often and no more often (rule 16).
+            windows = (life.timeline.now_s - self._began_s) * process.clock.rate / process.settings.renew_every + 1
+            hinted = MOST_WASTED * windows if life.post is not None else 0.0
             beats = (life.timeline.now_s - self._began_s) * process.clock.rate / process.settings.heartbeat_every
             budget: dict[tuple[str, str], float] = {
                 ("PUT", "members"): beats,
                 ("LIST", "members"): beats if process.leading else 0,
             }
             if process.leading:
-                budget |= {("PUT", "epochs"): rounds, ("GET", "control"): rounds}
+                budget |= {("PUT", "epochs"): rounds, ("GET", "control"): rounds + hinted}
             else:
-                budget |= {("PUT", "epochs"): 0, ("GET", "epochs"): FOLLOWER_READS * rounds, ("LIST", "epochs"): 0}
+                budget |= {
+                    ("PUT", "epochs"): 0,
+                    ("GET", "epochs"): FOLLOWER_READS * rounds + hinted,
+                    ("LIST", "epochs"): hinted,
+                }
             for (verb, about), most in budget.items():
                 asked = self._asked(process, verb, about)
                 if asked > most + _LOOSE_ENDS:

@@ -236,7 +236,7 @@ class Process:
         ttl_max_s = genesis.ttl_max_ms / 1000
         self.engine = Engine(
             self, self._life.store, self.home, aboard, self.settings, ttl_max_s, self._notice,
-            assume_dead=self.assume_dead,
+            assume_dead=self.assume_dead, hints=self._life.post.place(self) if self._life.post is not None else None,
         )  # fmt: skip
         self.engine.start()
         # Whoever has priority 0 stands in vain (rule 8).

@@ -44,6 +44,7 @@ class Report(msgspec.Struct):
     seed: int
     regime: str
     faults: str
+    hints: bool = False
     simulated_s: float = 0.0
     events: int = 0
     takeovers: int = 0
@@ -63,7 +64,8 @@ class Report(msgspec.Struct):
     @property
     def replay(self) -> str:
         """The command that runs this very life again and prints it."""
-        return f"python -m tests.simulation --regime {self.regime} --seed {self.seed} --transcript"
+        hints = " --hints" if self.hints else ""
+        return f"python -m tests.simulation --regime {self.regime} --seed {self.seed}{hints} --transcript"
 
     @property
     def digest(self) -> str:

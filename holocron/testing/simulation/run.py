@@ -30,6 +30,7 @@ from holocron.testing.simulation.guardian import Guards
 from holocron.testing.simulation.misfortune import Misfortune, Regime, draw
 from holocron.testing.simulation.nemesis import Nemesis
 from holocron.testing.simulation.network import Network, brief
+from holocron.testing.simulation.post import Post
 from holocron.testing.simulation.process import Process
 from holocron.testing.simulation.reader import Reader
 from holocron.testing.simulation.register import Operation, linearizable
@@ -51,11 +52,11 @@ _ENOUGH_VIOLATIONS = 5
 class Life:
     """Everything in one simulated life."""
 
-    def __init__(self, seed: int, regime: Regime, misfortune: Misfortune | None = None) -> None:
+    def __init__(self, seed: int, regime: Regime, misfortune: Misfortune | None = None, *, hints: bool = False) -> None:
         self.random = Random(f"{regime}/{seed}")
         self.misfortune = misfortune if misfortune is not None else draw(self.random, Random(f"apart/{regime}/{seed}"))
         self.regime = regime
-        self.report = Report(seed, regime, str(self.misfortune))
+        self.report = Report(seed, regime, str(self.misfortune), hints=hints)
         self.timeline = Timeline()
         self.diary = Diary()
         self.chronicle = Chronicle()
@@ -105,6 +106,8 @@ class Life:
         self.guards = Guards(self, seed)
         self.nemesis = Nemesis(self)
         self.reader = Reader(self)
+        # It draws by itself, so that a life without hints is what it was before there were any.
+        self.post = Post(self, Random(f"hints/{regime}/{seed}")) if hints else None
 
     # --- making processes -------------------------------------------------------------------------------------------
 
@@ -271,6 +274,8 @@ class Life:
             self.timeline.after(delay_s, self._first(node))
         self.nemesis.begin()
         self.guards.begin()
+        if self.post is not None:
+            self.post.begin()
         self.reader.begin()
         self.run_until(turmoil_s)
         if self.chronicle.betrayed_s is None:
@@ -366,12 +371,15 @@ class Life:
         self.report.transcript = list(self.diary.lines())
 
 
-def simulate(seed: int, regime: Regime = "production", misfortune: Misfortune | None = None) -> Report:
+def simulate(
+    seed: int, regime: Regime = "production", misfortune: Misfortune | None = None, *, hints: bool = False
+) -> Report:
     """The life of `seed`.
 
     Args:
         regime: "production" has the timing of a real store; "tight" has no latency, clocks that differ by all that the
             margin allows, and nothing to spare anywhere.
         misfortune: what may go wrong, instead of what the seed would draw.
+        hints: whether nodes hint each other, and a stranger them.
     """
-    return Life(seed, regime, misfortune).live()
+    return Life(seed, regime, misfortune, hints=hints).live()
