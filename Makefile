@@ -13,6 +13,10 @@ READY := .venv/ready
 PYTEST := $(BIN)/pytest
 SPREAD := -n 2 --dist loadfile
 CEPH := radosgw ceph-mon ceph-osd ceph-mgr ceph-common
+# The servers that `make bench` measures beside Holocron.
+PEERS := zookeeper default-jre-headless etcd-server redis-server
+# What else to tell the bench, such as '--only failover --peers holocron,etcd'.
+BENCH ?=
 # How many simulated lives `make sim` lives.
 SEEDS ?= 2000
 # How many states of one world `make explore` visits at most; 12 million take about 1.5 GB.
@@ -22,7 +26,7 @@ MINUTES ?= 20
 # apt-get is root's; sudo only where there is one and it asks no question.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -n")
 
-.PHONY: help demo test lint types sim explore mutants chaos bench all test-ceph clean
+.PHONY: help demo test lint types sim explore mutants chaos bench bench-peers all test-ceph clean
 
 help:
 	@echo "make demo       three nodes elect a leader on a real S3 API, lose it, replace it and bring it back"
@@ -33,7 +37,8 @@ help:
 	@echo "make explore    every interleaving at small bounds, breadth first: make explore STATES=12000000"
 	@echo "make mutants    the code that ships, broken on purpose in many ways: which check catches which"
 	@echo "make chaos      real processes killed, frozen and cut off: make chaos MINUTES=20"
-	@echo "make bench      what Holocron adds to a request, as a ratio"
+	@echo "make bench      Holocron beside its peers, a quarter of an hour: make bench BENCH='--only failover'"
+	@echo "make bench-peers  installs the peers for it (Debian: the servers if you are root)"
 	@echo "make all        lint, types and test"
 	@echo "make test-ceph  the tests against Ceph's object gateway (Debian: installs it if you are root)"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -89,8 +94,18 @@ chaos: $(READY)
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES)
 
 bench: $(READY)
-	@echo "==> python -m tests.bench"
-	@$(BIN)/python -m tests.bench
+	@echo "==> python -m tests.bench $(BENCH)"
+	@$(BIN)/python -m tests.bench --json build/bench/bench.json --picture build/bench/bench.png $(BENCH)
+
+bench-peers: $(READY)
+	@echo "==> Installing the clients into .venv, and with apt-get the servers that are not there: $(PEERS)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@if ! command -v etcd >/dev/null || ! command -v redis-server >/dev/null || ! command -v java >/dev/null \
+		|| ! test -e /usr/share/java/zookeeper.jar; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends $(PEERS) >/dev/null; } \
+		|| { echo "Cannot install them: as root, apt-get install --no-install-recommends $(PEERS)" >&2; exit 1; }; \
+	fi
 
 all: lint types test
 

@@ -1,90 +1,64 @@
-"""What Holocron adds to a request: the time of a conditional PUT through its store, as a ratio to boto3 alone; and what
-a journal costs (`journal.py`).
-
-Both talk to the same embedded server, taking turns, so that what else the machine does befalls both alike; the ratio
-means something on any machine, the milliseconds only on this one. A ratio below one is no mistake: the store spares
-each write the round trip of `Expect: 100-continue`, which boto3 makes even for a body this small.
-"""
+"""Holocron beside its peers, on this machine, in one run: `make bench`, or python -m tests.bench --help."""
 
 from __future__ import annotations
 
-import functools
-import os
-import secrets
-import statistics
+import argparse
+import json
 import sys
-import time
-from collections.abc import Callable
+from pathlib import Path
 
-from holocron.store.base import Get, Put, Written
-from holocron.store.s3 import S3Store
-from holocron.testing.server import CREDENTIALS, spawn
-from tests.bench import journal
+from tests.bench.peers.all import PEERS
+from tests.bench.registry import load
+from tests.bench.report import as_json, as_text
+from tests.bench.run import measure
 
-ROUNDS = 8
-REQUESTS_PER_ROUND = 50
-BODY = b"x" * 600  # About the size of a lock file.
+# About a quarter of an hour on two cores that have nothing else to do.
+REPEATS = 5
 
 
-def main() -> int:
-    """Measure, print a table, and return 0."""
-    os.environ.update(CREDENTIALS)
-    with spawn() as server:
-        store = S3Store("holocron", "bench", endpoint_url=server.url)
-        contenders: dict[str, Callable[[str], object]] = {
-            "boto3 put_object": _bare_put(server.url),
-            "holocron Put": functools.partial(_put, store),
-        }
-        for put in contenders.values():
-            # The first request of each makes its connection.
-            put(secrets.token_hex(8))
-        times_s: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(ROUNDS):
-            for name, put in contenders.items():
-                times_s[name] += [_timed(put, secrets.token_hex(8)) for _ in range(REQUESTS_PER_ROUND)]
-        times_s["holocron Get (absent)"] = [
-            _timed(lambda key: store.perform(Get(key), 10), secrets.token_hex(8)) for _ in range(REQUESTS_PER_ROUND)
-        ]
-        requests(times_s)
-        journal.measure(store, contenders["boto3 put_object"])
-        store.close()
-    return 0
-
-
-def requests(times_s: dict[str, list[float]]) -> None:
-    """Print what single requests took."""
-    base_s = statistics.median(times_s["boto3 put_object"])
-    print(f"{'':24}{'median':>10}{'p95':>10}{'ratio':>8}")
-    for name, taken_s in times_s.items():
-        median_s, p95_s = statistics.median(taken_s), statistics.quantiles(taken_s, n=20)[-1]
-        print(f"{name:24}{median_s * 1000:>7.2f} ms{p95_s * 1000:>7.2f} ms{median_s / base_s:>8.2f}")
-
-
-def _bare_put(url: str) -> Callable[[str], None]:
-    """boto3 as anyone would use it, with no retries so that one call is one request."""
-    import boto3
-    from botocore.config import Config
-
-    client = boto3.client(
-        "s3", endpoint_url=url, config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table, write what was asked for; 0 unless the arguments are wrong."""
+    rows = load()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", action="append", metavar="ROW", help=f"may be given again: {', '.join(rows)}")
+    parser.add_argument("--peers", default=",".join(PEERS), metavar="A,B", help=f"default: {','.join(PEERS)}")
+    parser.add_argument("--repeats", type=int, default=None, metavar="N", help=f"rounds, {REPEATS} if not given")
+    parser.add_argument("--ttl", type=float, default=2.0, metavar="SECONDS", help="the lease; peers take whole seconds")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round, to see that all works; its figures are not worth much"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="everything measured, for a program to read")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="a PNG; needs matplotlib")
+    given = parser.parse_args(arguments)
+    names = [name for name in given.peers.split(",") if name]
+    for name in names:
+        if name not in PEERS:
+            parser.error(f"no peer is named {name!r}; there are {', '.join(PEERS)}")
+    for name in given.only or ():
+        if name not in rows:
+            parser.error(f"no row is named {name!r}; there are {', '.join(rows)}")
+    repeats = given.repeats if given.repeats is not None else 1 if given.quick else REPEATS
+    if repeats < 1 or given.ttl < 1:
+        parser.error("--repeats and --ttl are at least 1")
+    wanted = [rows[name] for name in given.only] if given.only else list(rows.values())
+    results = measure(
+        wanted,
+        [PEERS[name] for name in names],
+        repeats,
+        ttl_s=given.ttl,
+        quick=given.quick,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print(as_text(results, PEERS))
+    told = as_json(results, PEERS, {"ttl_s": given.ttl, "repeats": repeats, "quick": given.quick})
+    if given.json is not None:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(told, indent=1) + "\n")
+    if given.picture is not None:
+        from tests.bench.picture import draw
 
-    def put(key: str) -> None:
-        client.put_object(Bucket="holocron", Key=f"bench/{key}", Body=BODY, IfNoneMatch="*")
-
-    return put
-
-
-def _put(store: S3Store, key: str) -> None:
-    answer = store.perform(Put(key, BODY), 10)
-    if not isinstance(answer, Written):
-        raise RuntimeError(f"the bench could not write: {answer}")
-
-
-def _timed(work: Callable[[str], object], key: str) -> float:
-    began_s = time.perf_counter()
-    work(key)
-    return time.perf_counter() - began_s
+        print(draw(told, given.picture))
+    return 0
 
 
 if __name__ == "__main__":

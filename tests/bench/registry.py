@@ -2,7 +2,8 @@
 
 A row is measured in rounds. One round calls `measure(bench, peer, case)` once for each case of each peer, in turn, so
 that whatever the machine does meanwhile befalls all alike; the next round begins again with the first. A new row is a
-module in `tests/bench/rows/`, or one in `tests/bench/` whose name begins with `scale`, that ends in `register(Row(...))`.
+module in `tests/bench/rows/` whose name begins with `r`, or one in `tests/bench/` whose name begins with `scale`; it
+ends in `register(Row(...))`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Sample = float | str
 
 @dataclass(frozen=True)
 class Limit:
-    """What Holocron must reach in one case of a row: a statistic (min, median, max) and its bound, in the row's unit."""
+    """What Holocron must reach in one case of a row: a bound, in the row's unit, on the min, the median or the max."""
 
     case: str
     statistic: str
@@ -63,7 +64,7 @@ class Row:
         measure: one round of one case of one peer.
         limits: what Holocron must reach.
         rounds: how many rounds, of the `--repeats` asked for; a row that costs much takes fewer.
-        lower_is_better: False where a larger number is the better one; the ratio is the number to Holocron's either way.
+        lower_is_better: False where a larger number is the better one; ratios are to Holocron's number either way.
     """
 
     name: str
@@ -87,7 +88,7 @@ def register(row: Row) -> None:
 
 
 def load() -> dict[str, Row]:
-    """Every row, in the order of the table: those of `rows/` by the names of their modules, then those of `scale*.py`."""
+    """Every row, in the order of the table: those of `rows/` by the names of their modules, then those of `scale*`."""
     here = Path(__file__).parent
     for path in [*sorted((here / "rows").glob("r*.py")), *sorted(here.glob("scale*.py"))]:
         folder = "tests.bench.rows" if path.parent.name == "rows" else "tests.bench"

@@ -40,9 +40,7 @@ class _Candidate:
 
     def lead(self) -> None:
         self._warned = False
-        self._lock = self._client.acquire_lock(
-            self._key, retry_timeout=_seconds(600), app_callback=self._warn
-        )
+        self._lock = self._client.acquire_lock(self._key, retry_timeout=_seconds(600), app_callback=self._warn)
 
     def leads(self) -> bool:
         return self._lock.status == self._lock.LOCKED and not self._warned
@@ -57,9 +55,9 @@ class DynamoDB(Peer):
     name = "dynamodb"
     client = "python-dynamodb-lock"
     notes = (
-        "acquire_lock with lease_duration = ttl, heartbeat_period = ttl/4 (its documentation: at least 4 times smaller), "
-        "safe_period = 3/4 ttl, retry_period its default (the heartbeat period); leads: the lock's status is LOCKED and "
-        "app_callback has not been called; a lock client per candidate, one boto3 resource per process"
+        "acquire_lock with lease_duration = ttl, heartbeat_period = ttl/4 (its documentation: at least 4 times "
+        "smaller), safe_period = 3/4 ttl, retry_period its default (the heartbeat period); leads: the lock's status is "
+        "LOCKED and app_callback has not been called; a lock client per candidate, one boto3 resource per process"
     )
     environment = CREDENTIALS
 
@@ -75,23 +73,21 @@ class DynamoDB(Peer):
         with scratch() as folder:
             port = free_port()
             with daemon([sys.executable, "-m", "moto.server", "-p", str(port)], port, folder) as address:
-                import boto3
-
                 named = {
                     "aws_access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"],
                     "aws_secret_access_key": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
                     "region_name": CREDENTIALS["AWS_DEFAULT_REGION"],
                 }
-                client: Any = boto3.client("dynamodb", endpoint_url=f"http://{address}", **named)  # type: ignore[call-overload] # the stubs installed are S3's
+                client = importlib.import_module("boto3").client("dynamodb", endpoint_url=f"http://{address}", **named)
                 importlib.import_module(_MODULE).DynamoDBLockClient.create_dynamodb_table(client)
                 yield address
 
     def candidates(self, job: Job) -> Sequence[Candidate]:
         """A lock client for each, which is who owns a lock."""
-        import boto3
-
         config = importlib.import_module("botocore.config").Config(max_pool_connections=max(10, job.count))
-        resource: Any = boto3.resource("dynamodb", endpoint_url=f"http://{job.address}", config=config)  # type: ignore[call-overload] # the stubs installed are S3's
+        resource = importlib.import_module("boto3").resource(
+            "dynamodb", endpoint_url=f"http://{job.address}", config=config
+        )
         return [_Candidate(resource, job.key, job.ttl_s) for _ in range(job.count)]
 
     def cold(self, job: Job) -> str:

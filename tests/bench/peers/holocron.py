@@ -81,8 +81,10 @@ class Holocron(Peer):
     def cold(self, job: Job) -> str:
         """A new node, or with the option `node_id` that node again."""
         node_id = job.options.get("node_id")
-        begin = f"Node.resume({f's3://holocron/{job.key}'!r}, {node_id!r}" if node_id else (
-            f"Node.start({f's3://holocron/{job.key}'!r}"
+        begin = (
+            f"Node.resume({f's3://holocron/{job.key}'!r}, {node_id!r}"
+            if node_id
+            else (f"Node.start({f's3://holocron/{job.key}'!r}")
         )
         return f"""
 import holocron

@@ -1,0 +1,144 @@
+"""The results as a table to read, and as JSON."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from tests.bench.peers.base import Peer
+from tests.bench.registry import Limit, Row
+from tests.bench.run import Cell, Results
+
+__all__ = ["as_json", "as_text", "shortfalls"]
+
+
+def statistic(cell: Cell, name: str) -> float:
+    """The `min`, `median` or `max` of what was measured."""
+    if name == "median":
+        return statistics.median(cell.samples)
+    return min(cell.samples) if name == "min" else max(cell.samples)
+
+
+def ratio(results: Results, row: Row, cell: Cell) -> float | None:
+    """The median to Holocron's in the same case; None where one of the two is not a number."""
+    ours = results.cells.get((row.name, "holocron", cell.case))
+    if ours is None or not ours.samples or not cell.samples or statistic(ours, "median") == 0:
+        return None
+    return statistic(cell, "median") / statistic(ours, "median")
+
+
+def shortfalls(results: Results) -> list[str]:
+    """One line for each limit that Holocron did not keep, or that could not be judged."""
+    lines = []
+    for row in results.rows:
+        for limit in row.limits:
+            cell = results.cells.get((row.name, "holocron", limit.case))
+            if cell is None:
+                continue
+            what = f"{row.name}, {limit.case}: {limit.statistic}"
+            if cell.words or cell.failed or cell.missing or not cell.samples:
+                why = cell.failed or cell.missing or ", ".join(cell.words) or "nothing was measured"
+                lines.append(f"{what} cannot be judged: {why}")
+                continue
+            value = statistic(cell, limit.statistic)
+            if (limit.most is not None and value > limit.most) or (limit.least is not None and value < limit.least):
+                lines.append(f"{what} is {value:.3g} {row.unit}, wanted {_bound(limit)}".replace("  ", " "))
+    return lines
+
+
+def _bound(limit: Limit) -> str:
+    return f"at most {limit.most:g}" if limit.most is not None else f"at least {limit.least:g}"
+
+
+def as_text(results: Results, peers: Mapping[str, Peer]) -> str:
+    """The whole table, the limits that were not kept, and how each peer was used."""
+    lines: list[str] = []
+    for row in results.rows:
+        cells = results.of(row)
+        if not cells:
+            continue
+        lines.append(f"{row.name}: {row.title}{f' [{row.unit}]' if row.unit else ''}")
+        lines.append(f"  {'':44}{'min':>10}{'median':>10}{'max':>10}{'n':>5}{'ratio':>8}")
+        lines += [_line(results, row, cell) for cell in cells]
+        lines += [f"  {name:12}{'missing':32}" for name in results.missing]
+        lines.append("")
+    for name, why in results.missing.items():
+        lines.append(f"missing: {name} ({why})")
+    short = shortfalls(results)
+    lines += [
+        "",
+        "short of what Holocron must reach:" if short else "nothing measured falls short of what it must reach",
+    ]
+    lines += [f"  {line}" for line in short]
+    lines += ["", "how each is used:"]
+    for name in dict.fromkeys(cell.peer for cell in results.cells.values()):
+        peer = peers[name]
+        lines.append(f"  {name} ({peer.client} {peer.version()}): {peer.notes}")
+    lines.append(f"measured in {results.took_s:.0f} s; ratio: the median to Holocron's in the same case")
+    return "\n".join(lines)
+
+
+def _line(results: Results, row: Row, cell: Cell) -> str:
+    head = f"  {cell.peer:12}{cell.case:32}"
+    if cell.missing:
+        return f"{head} missing: {cell.missing}"
+    words = ", ".join(f"{word} ({count} times)" if count > 1 else word for word, count in cell.words.items())
+    if cell.failed:
+        words = f"{words}, then failed: {cell.failed}" if words else f"failed: {cell.failed}"
+    if not cell.samples:
+        return f"{head} {words or 'nothing measured'}"
+    numbers = "".join(f"{_number(statistic(cell, name)):>10}" for name in ("min", "median", "max"))
+    to_ours = ratio(results, row, cell)
+    shown = "" if to_ours is None or cell.peer == "holocron" else f"{to_ours:.2f}"
+    return f"{head}{numbers}{len(cell.samples):>5}{shown:>8}{'  ' + words if words else ''}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def as_json(results: Results, peers: Mapping[str, Peer], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything, every sample included, for a program to read."""
+    return {
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cores": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "python": platform.python_version(),
+            "system": platform.platform(),
+        },
+        "settings": dict(settings),
+        "took_s": round(results.took_s, 1),
+        "missing": results.missing,
+        "peers": {
+            name: {"client": peer.client, "version": peer.version(), "notes": peer.notes, "token": peer.token}
+            for name, peer in peers.items()
+        },
+        "short": shortfalls(results),
+        "rows": [
+            {
+                "name": row.name,
+                "title": row.title,
+                "unit": row.unit,
+                "lower_is_better": row.lower_is_better,
+                "cells": [_cell(results, row, cell) for cell in results.of(row)],
+            }
+            for row in results.rows
+        ],
+    }
+
+
+def _cell(results: Results, row: Row, cell: Cell) -> dict[str, Any]:
+    told: dict[str, Any] = {"peer": cell.peer, "case": cell.case, "samples": cell.samples, "words": dict(cell.words)}
+    if cell.samples:
+        told |= {name: statistic(cell, name) for name in ("min", "median", "max")}
+        told["ratio"] = ratio(results, row, cell)
+    if cell.failed:
+        told["failed"] = cell.failed
+    if cell.missing:
+        told["missing"] = cell.missing
+    return told

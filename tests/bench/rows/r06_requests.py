@@ -1,0 +1,56 @@
+"""Row 6: what a leader and a follower ask of their server in a minute at ttl 10 s, counted on the wire."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from tests.bench.election import pair
+from tests.bench.peers.base import Job, Peer
+from tests.bench.proxy import Proxy
+from tests.bench.registry import Bench, Limit, Row, Sample, register
+
+TTL_S = 10.0
+CASES = ("leader", "follower", "leader MB", "follower MB")
+# Whole rounds of every client's cadence at this ttl: 10/3 s, 20/3 s, 2.5 s, 10 s.
+_WINDOW_S, _QUICK_S = 30.0, 5.0
+_TOLD: dict[tuple[str, str], float] = {}
+
+
+def _resident_mb(pid: int) -> float:
+    with open(f"/proc/{pid}/status") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _measure(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
+    if case == CASES[0]:
+        address, key = bench.address(peer), bench.key()
+        with Proxy(address, peer.protocol) as one, Proxy(address, peer.protocol) as two:
+            leader, follower = (Job(peer.name, way.address, key, TTL_S) for way in (one, two))
+            with pair(leader, follower) as (first, second):
+                # Coming aboard has its own requests.
+                time.sleep(1.0 if bench.quick else 4.0)
+                window_s = _QUICK_S if bench.quick else _WINDOW_S
+                before = one.requests, two.requests
+                time.sleep(window_s)
+                for name, way, worker, was in zip(CASES, (one, two), (first, second), before, strict=False):
+                    _TOLD[peer.name, name] = (way.requests - was) * 60 / window_s
+                    _TOLD[peer.name, name + " MB"] = _resident_mb(worker.process.pid)
+    known = _TOLD.pop((peer.name, case), None)
+    return [] if known is None else [known]
+
+
+register(
+    Row(
+        "requests",
+        "requests a minute at ttl 10 s, and the memory of a process with one candidate",
+        "a minute",
+        lambda _: CASES,
+        _measure,
+        (Limit(CASES[0], "max", most=60.0), Limit(CASES[1], "max", most=33.0)),
+        rounds=lambda _: 1,
+    )
+)
