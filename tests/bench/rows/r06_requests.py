@@ -32,7 +32,7 @@ def _measure(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
             leader, follower = (Job(peer.name, way.address, key, TTL_S) for way in (one, two))
             with pair(leader, follower) as (first, second):
                 # Coming aboard has its own requests.
-                time.sleep(1.0 if bench.quick else 4.0)
+                time.sleep(1.0 if bench.quick else TTL_S)
                 window_s = _QUICK_S if bench.quick else _WINDOW_S
                 before = one.requests, two.requests
                 time.sleep(window_s)
