@@ -31,6 +31,8 @@ from holocron.layout import (
 
 __all__ = [
     "FORMAT",
+    "VIEW_LIMIT_BYTES",
+    "VIEW_LIMIT_MEMBERS",
     "Beacon",
     "Cause",
     "Control",
@@ -51,11 +53,15 @@ __all__ = [
     "check_description",
     "decode",
     "encode",
+    "rows",
 ]
 
 FORMAT = 1
 # The widest record is an epoch or a state with a view of some thousands of members.
 RECORD_LIMIT_BYTES = 8 * 1024 * 1024
+# What a view may take of that: the history has to hold a whole lock file in one record, and something around it.
+VIEW_LIMIT_BYTES = 4 * 1024 * 1024
+VIEW_LIMIT_MEMBERS = 20_000
 
 Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Count = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -92,8 +98,11 @@ class Leader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     address: Text = ""
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of the leader's topology view. `rank` is the order of joining; `standing` says it wants to lead."""
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One row of the leader's topology view. `rank` is the order of joining; `standing` says it wants to lead.
+
+    What is as by default is not written: every lock file carries a row for every member.
+    """
 
     node: NodeId
     incarnation: Count
@@ -152,7 +161,7 @@ class Epoch(Record, frozen=True, kw_only=True):
     control: Number
     heir: Heir | None
     published: Published | None
-    topology: Annotated[tuple[Member, ...], Meta(max_length=20_000)]
+    topology: Annotated[tuple[Member, ...], Meta(max_length=VIEW_LIMIT_MEMBERS)]
     written: Text
     # What is left of a pause (rule 14). Not there unless one is on, so that whoever knows of none reads all others.
     paused_ms: Millis | UnsetType = UNSET
@@ -247,7 +256,7 @@ class State(Record, frozen=True, kw_only=True):
     term: Number
     role: Text
     leader: Leader | None
-    topology: Annotated[tuple[Member, ...], Meta(max_length=20_000)]
+    topology: Annotated[tuple[Member, ...], Meta(max_length=VIEW_LIMIT_MEMBERS)]
     topology_epoch: Number
     written: Text
 
@@ -263,6 +272,9 @@ class Marker(Record, frozen=True, kw_only=True):
 
 
 R = TypeVar("R", bound=Record)
+
+# The view that was written last, as it was written: a pair that is replaced whole, so that any thread may.
+_rows: list[tuple[tuple[Member, ...], bytes]] = [((), b"")]
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -292,8 +304,22 @@ def check_description(
 
 
 def encode(record: Record) -> bytes:
-    """`record` as indented JSON with a newline at its end."""
+    """`record` as indented JSON with a newline at its end; a view has one line for each member."""
+    if isinstance(record, Epoch | State) and record.topology:
+        bare = encode(msgspec.structs.replace(record, topology=()))
+        # No quotation mark within a string is bare, so these are the field itself and nothing else.
+        return bare.replace(b'"topology": []', b'"topology": [\n    ' + rows(record.topology) + b"\n  ]", 1)
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def rows(members: tuple[Member, ...]) -> bytes:
+    """`members` as they are written in a view: one line of JSON for each."""
+    # A thousand nodes of one process keep the one view that the leader has: it is written out once for all of them.
+    known, text = _rows[0]
+    if known is not members:
+        text = b",\n    ".join([msgspec.json.encode(member) for member in members])
+        _rows[0] = (members, text)
+    return text
 
 
 def decode(kind: type[R], body: bytes, key: str, cluster: str | None = None) -> R:

@@ -10,12 +10,13 @@ Time is the leader's own (`elapsed_waiter_s`): a suspend of the leader's machine
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from holocron.clock import Instant, elapsed_waiter_s
-from holocron.records import Beacon, Member, Status
+from holocron.records import VIEW_LIMIT_BYTES, VIEW_LIMIT_MEMBERS, Beacon, Member, Status, rows
 
 __all__ = [
     "ALIVE_INTERVALS",
@@ -25,6 +26,8 @@ __all__ = [
     "Sighting",
     "beacon_read",
     "beacon_spoilt",
+    "beacons_read",
+    "fitted",
     "form",
     "inherited",
     "padded",
@@ -115,21 +118,33 @@ def roll_call(roll: Roll, listed: Listing, now: Instant) -> tuple[Roll, tuple[st
     return Roll(sightings, roll.members), tuple(wanted)
 
 
+def beacons_read(roll: Roll, beacons: Sequence[Beacon], now: Instant) -> Roll:
+    """The roll after `beacons` were read at `now`; what is older than what is known already changes nothing."""
+    known = {member.node: member for member in roll.members}
+    sightings = dict(roll.sightings)
+    for beacon in beacons:
+        sighting = sightings.get(beacon.node)
+        if sighting is not None:
+            sightings[beacon.node] = _after_reading(sighting, beacon, known.get(beacon.node), now)
+    return Roll(sightings, roll.members)
+
+
 def beacon_read(roll: Roll, beacon: Beacon, now: Instant) -> Roll:
-    """The roll after `beacon` was read at `now`; what is older than what is known already changes nothing."""
-    sighting = roll.sightings.get(beacon.node)
-    if sighting is None:
-        return roll
+    """The roll after one beacon was read, see `beacons_read`."""
+    return beacons_read(roll, (beacon,), now)
+
+
+def _after_reading(sighting: Sighting, beacon: Beacon, member: Member | None, now: Instant) -> Sighting:
     if sighting.beacon is not None:
         known = sighting.beacon
         if (beacon.incarnation, beacon.revision) < (known.incarnation, known.revision):
-            return roll
+            return sighting
         if beacon.nonce != known.nonce and not sighting.fresh:
             # It was rewritten between two reads of ours, which is a sign of life that no listing has shown yet.
             sighting = msgspec.structs.replace(sighting, fresh=True, seen=now)
-    elif any(member.node == beacon.node and member.incarnation > beacon.incarnation for member in roll.members):
-        return roll
-    return Roll({**roll.sightings, beacon.node: msgspec.structs.replace(sighting, beacon=beacon)}, roll.members)
+    elif member is not None and member.incarnation > beacon.incarnation:
+        return sighting
+    return msgspec.structs.replace(sighting, beacon=beacon)
 
 
 def beacon_spoilt(roll: Roll, node: str) -> Roll:
@@ -161,8 +176,46 @@ def form(roll: Roll, now: Instant, every_s: float) -> Roll:
             continue
         if known is None:
             rank += 1
-        members.append(_member(sighting.beacon, status, rank if known is None else known.rank))
-    return Roll(sightings, tuple(sorted(members, key=lambda member: (member.rank, member.node))))
+        member = _member(sighting.beacon, status, rank if known is None else known.rank)
+        # The very row that was there, where nothing changed: views are compared often, and kept by many.
+        members.append(known if known == member else member)
+    view = tuple(sorted(members, key=lambda member: (member.rank, member.node)))
+    return Roll(sightings, roll.members if view == roll.members else view)
+
+
+def fitted(members: tuple[Member, ...], limit_bytes: int = VIEW_LIMIT_BYTES) -> tuple[Member, ...]:
+    """`members` as a lock file can hold them: `members` itself, unless that would be more than anyone could read.
+
+    A lock file that nobody can read would end leadership, and a view is worth less than that. So what is too much goes:
+    all labels first, then names, then addresses, and at last rows: of those that are gone before those that are late,
+    of those that do not stand before those that do, the youngest first. Who has no row is no worse a member, but
+    follows after all who have one.
+    """
+    if len(members) <= VIEW_LIMIT_MEMBERS and len(rows(members)) <= limit_bytes:
+        return members
+    sizes = _sizes(members)
+    shorter: tuple[dict[str, object], ...] = ({"labels": {}}, {"name": ""}, {"address": ""})
+    for less in shorter:
+        if sum(sizes) <= limit_bytes:
+            break
+        members = tuple(msgspec.structs.replace(member, **less) for member in members)
+        sizes = _sizes(members)
+    ranked = sorted(
+        zip(members, sizes, strict=True), key=lambda one: (_WORSE[one[0].status], not one[0].standing, one[0].rank)
+    )
+    kept: list[Member] = []
+    room = limit_bytes
+    for member, size in ranked[:VIEW_LIMIT_MEMBERS]:
+        room -= size
+        if room < 0:
+            break
+        kept.append(member)
+    return tuple(sorted(kept, key=lambda member: (member.rank, member.node)))
+
+
+def _sizes(members: tuple[Member, ...]) -> list[int]:
+    # What divides two rows is some bytes more.
+    return [len(rows((member,))) + 8 for member in members]
 
 
 def _hint(sighting: Sighting) -> int:

@@ -11,6 +11,7 @@ from msgspec.structs import replace as changed
 from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s, stamp
 from holocron.errors import RecordUnreadable
 from holocron.layout import EPOCH_FLOOR, EPOCHS
+from holocron.protocol.membership import fitted
 from holocron.protocol.messages import (
     ChainFoundEmpty,
     ClaimLost,
@@ -29,9 +30,10 @@ from holocron.protocol.messages import (
     Seen,
     StoreBroken,
 )
-from holocron.records import Epoch, Heir, Identity, Leader, decode, encode
+from holocron.records import Epoch, Heir, Identity, Leader, Member, encode
 from holocron.runtime.history import find_epoch
-from holocron.runtime.notices import Notice, StoreLost, StoreRegained, Unreadable
+from holocron.runtime.notices import Notice, StoreLost, StoreRegained, Unreadable, ViewShortened
+from holocron.runtime.sharing import read_once
 from holocron.runtime.world import World
 from holocron.settings import Settings
 from holocron.store.base import Absent, Deadline, Denied, Found, Oversize, Procedure, Reply, Store, Together, Unclear
@@ -70,6 +72,7 @@ class Reach:
         self._notify = notify
         self._lost = False
         self._unreadable: set[str] = set()
+        self._shortened = False
 
     def failed(self, error: str) -> None:
         """A request came to nothing."""
@@ -82,6 +85,12 @@ class Reach:
         if self._lost:
             self._lost = False
             self._notify(StoreRegained())
+
+    def shortened(self, members: int, rows: int) -> None:
+        """The view of `members` is too large for a lock file, which has `rows` of them, and less in each; told once."""
+        if not self._shortened:
+            self._shortened = True
+            self._notify(ViewShortened(members, rows))
 
     def unreadable(self, error: str) -> None:
         """An answer was no record. It is asked for again and again, and told once."""
@@ -270,7 +279,7 @@ class EpochChain:
             control=draft.control,
             heir=Heir(node=draft.heir) if draft.heir is not None else None,
             published=draft.published,
-            topology=draft.topology,
+            topology=self._fitted(draft.topology),
             written=stamp(self._world.now().wall_s),
             paused_ms=max(1, round(draft.paused_s * 1000)) if draft.paused_s > 0 else UNSET,
         )
@@ -307,6 +316,13 @@ class EpochChain:
                 self._reach.failed(error)
                 return ClaimRefused()
 
+    def _fitted(self, view: tuple[Member, ...]) -> tuple[Member, ...]:
+        """`view` as a lock file can hold it; what is left out is told."""
+        held = fitted(view)
+        if held is not view:
+            self._reach.shortened(len(view), len(held))
+        return held
+
     def _stale(self, free: Instant | None) -> bool:
         """Whether an epoch that was not there at `free` may have come and gone since.
 
@@ -333,7 +349,7 @@ class EpochChain:
         if not isinstance(answer, Found):
             return f"{self.chain.key(number)}: {type(answer).__name__}"
         try:
-            record = decode(Epoch, answer.body, self.chain.key(number), self._identity.cluster)
+            record = read_once(answer, self.chain.key(number), self._identity.cluster)
         except RecordUnreadable as error:
             self._reach.unreadable(str(error))
             return Seen(number, None, hashlib.sha256(answer.body).hexdigest(), reply.now)

@@ -91,6 +91,13 @@ class Leadership:
         self._loop.post(self._restand)
         self.hand_over(None, timeout)
 
+    def stand_aside(self) -> None:
+        """Stand no more, ever; what is led is led on until `retire`."""
+        with self._changed:
+            self._retiring = True
+            self._wake()
+        self._loop.post(self._restand)
+
     def retire(self, timeout: float) -> None:
         """The node is about to stop: nobody waits for leadership any more, and it is handed over if held.
 
@@ -242,7 +249,9 @@ class Leadership:
                 self._told.log("Trying to acquire cluster leadership.")
                 self._trying = True
                 self.led_by(self._told.head)
-            self._engine.show()
+            if not self._retiring:
+                # Otherwise the goodbye, which follows at once, says it too.
+                self._engine.show()
 
     def _end_lease(self, reason: Reason) -> None:
         with self._changed:

@@ -53,6 +53,7 @@ class Runtime:
         self._lane = Lane(Loop(clock, io_threads), "journal", io_threads)
         self._lock = threading.Lock()
         self._nodes: dict[str, Node] = {}
+        self._crowd = 64
         self._stopped = False
 
     @property
@@ -88,6 +89,9 @@ class Runtime:
                 return
             self._stopped = True
             nodes = list(self._nodes.values())
+        # All at once, or leadership would pass from each that ends to the next, to the last of them.
+        for node in nodes:
+            node.stand_aside()
         if nodes:
             with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="holocron-stop") as pool:
                 list(pool.map(lambda node: node.stop(timeout), nodes))
@@ -115,6 +119,8 @@ class Runtime:
                 made.append(future.result())
         if failure is not None:
             for node in made:
+                node.stand_aside()
+            for node in made:
                 node.stop()
             raise failure
         return tuple(made)
@@ -128,8 +134,10 @@ class Runtime:
 
     def _keep(self, node: Node) -> Node:
         with self._lock:
-            # Those that have ended need nobody to stop them.
-            self._nodes = {name: kept for name, kept in self._nodes.items() if not kept.stopped}
+            if len(self._nodes) >= self._crowd:
+                # Those that have ended need nobody to stop them; looked for as often as the crowd has doubled.
+                self._nodes = {name: kept for name, kept in self._nodes.items() if not kept.stopped}
+                self._crowd = max(64, 2 * len(self._nodes))
             late = self._stopped
             if not late:
                 self._nodes[f"{node.id}/{node.incarnation}"] = node

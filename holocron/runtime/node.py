@@ -30,7 +30,7 @@ from holocron.runtime.journal import Journal
 from holocron.runtime.lane import Lane
 from holocron.runtime.leadership import Leadership
 from holocron.runtime.lease import Lease
-from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained, Unreadable
+from holocron.runtime.notices import NewerIncarnation, Notice, StoreLost, StoreRegained, Unreadable, ViewShortened
 from holocron.runtime.only import leader_only
 from holocron.runtime.service import Host, Service
 from holocron.runtime.session import Session
@@ -184,6 +184,14 @@ class Node(Informed):
         self._loop.post(lambda: self._engine.close(said.set))
         said.wait(limit)
         self._finish()
+
+    def stand_aside(self) -> None:
+        """Stand for election no more, for the node is about to be stopped with others that must not follow each other.
+
+        What it leads it leads on, until `stop`; nothing here waits.
+        """
+        if os.getpid() == self._pid and not self._gone.is_set():
+            self._leadership.stand_aside()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the node has stopped, by `stop` or by itself (see `failure`); False if `timeout` came first."""
@@ -387,6 +395,13 @@ class Node(Informed):
                 self._told.tell(events.StoreBack())
             case Unreadable(error=error):
                 self._told.log("Left alone what cannot be read.", logging.WARNING, error=error)
+            case ViewShortened(members=members, rows=rows):
+                self._told.log(
+                    "The view of all members is too large for a lock file: labels, names, addresses or rows are cut.",
+                    logging.WARNING,
+                    members=members,
+                    rows=rows,
+                )
             case NewerIncarnation(incarnation=incarnation):
                 self._failure = Superseded(
                     f"node {self.id} was resumed elsewhere: incarnation {incarnation} has taken the place of "

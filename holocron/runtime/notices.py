@@ -15,7 +15,7 @@ from holocron.protocol.messages import (
     SettlePublish,
 )
 
-__all__ = ["NewerIncarnation", "Notice", "StoodDown", "StoreLost", "StoreRegained", "Unreadable"]
+__all__ = ["NewerIncarnation", "Notice", "StoodDown", "StoreLost", "StoreRegained", "Unreadable", "ViewShortened"]
 
 
 class StoreLost(msgspec.Struct, frozen=True):
@@ -32,6 +32,13 @@ class Unreadable(msgspec.Struct, frozen=True):
     """Notice: an object lies where a record of the cluster belongs and cannot be read; it is left as it is."""
 
     error: str
+
+
+class ViewShortened(msgspec.Struct, frozen=True):
+    """Notice: the view of all members is too large for a lock file, so the lock file has `rows`, and less in each."""
+
+    members: int
+    rows: int
 
 
 class StoodDown(msgspec.Struct, frozen=True):
@@ -59,6 +66,7 @@ Notice = (
     | StoreLost
     | StoreRegained
     | Unreadable
+    | ViewShortened
     | StoodDown
     | NewerIncarnation
 )

@@ -11,7 +11,7 @@ from msgspec.structs import replace as changed
 from holocron.clock import Instant, stamp
 from holocron.errors import RecordUnreadable
 from holocron.layout import EPOCH_FLOOR, EPOCHS, MEMBERS, identity_key, member_id, member_key
-from holocron.protocol.membership import Roll, beacon_read, beacon_spoilt, form, padded, roll_call
+from holocron.protocol.membership import Roll, beacon_spoilt, beacons_read, form, padded, roll_call
 from holocron.records import Beacon, Identity, decode, encode
 from holocron.store.base import (
     Absent,
@@ -156,17 +156,18 @@ def look_at_members(
             break
         last = answer.entries[-1].key
     roll, wanted = roll_call(roll, tuple(listed), now())
+    read: list[Beacon] = []
     for start in range(0, len(wanted), _AT_ONCE):
         if deadline.left_s(now()) <= 0:
             # The next look goes on from here: whoever was read is not wanted any more.
             break
         some = wanted[start : start + _AT_ONCE]
         reply = yield Together(tuple(_beacon(store, node, cluster, deadline) for node in some))
+        read += [result for result in reply.results if isinstance(result, Beacon)]
         for node, result in zip(some, reply.results, strict=True):
-            if isinstance(result, Beacon):
-                roll = beacon_read(roll, result, reply.now)
-            elif result is _SPOILT:
+            if result is _SPOILT:
                 roll = beacon_spoilt(roll, node)
+    roll = beacons_read(roll, read, now())
     return form(roll, now(), every_s)
 
 

@@ -46,6 +46,11 @@ class Memory:
         self._told: object = None
         self._saving = False
 
+    @property
+    def told(self) -> bool:
+        """Whether anything was saved by this process."""
+        return self._told is not None
+
     def keep(self, election: Election) -> None:
         """Save what changed, if what a resume would want to know did; a steady leader's renewals do not."""
         if self._saving or _telling(election) == self._told:
