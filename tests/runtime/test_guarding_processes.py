@@ -331,6 +331,22 @@ def test_a_guardian_that_dies_is_noticed_once(tmp_path: Path, caplog: pytest.Log
     assert guardians(os.getpid()) == []
 
 
+@pytest.mark.parametrize("executable", ["", "/usr/bin/uwsgi", "/nonexistent/python3"])
+def test_where_no_guardian_can_be_started_the_node_leads_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, executable: str
+) -> None:
+    """A program with an interpreter inside is none, and one that is not there starts nothing: one line, and no harm."""
+    monkeypatch.setattr(sys, "executable", executable)
+    settings = Settings(ttl_s=SHORT_S, renew_every_s=0.1)
+    location = f"file://{tmp_path}/store"
+    with Node.start(location, settings=settings) as node, node.lead(timeout=LIVENESS_S) as lease:
+        until(lambda: "could not be started" in str([one.__dict__ for one in caplog.records]), "it is said")
+        known = node.epoch
+        until(lambda: node.epoch > known + 5, "it leads on")
+        assert lease.valid
+    assert sum("guardian" in one.getMessage() for one in caplog.records) == 1
+
+
 @pytest.mark.parametrize(("place", "guardian"), [("memory://guarding-none", True), ("file", False)])
 def test_a_node_may_have_none(tmp_path: Path, place: str, guardian: bool) -> None:
     """Whoever does not want one has none, and no other process could reach a store in memory."""

@@ -97,7 +97,11 @@ class _Companion:
         self._line_is: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._beginning = threading.Thread(target=self._begin, name="holocron-guardian", daemon=True)
-        self._beginning.start()
+        try:
+            self._beginning.start()
+        except RuntimeError:
+            # There are no more threads to be had, or the interpreter is on its way out: then there is no guardian.
+            self.over = True
 
     def tell(self, word: Word) -> None:
         """Say `word`, now or as soon as it can be said; never waits."""
@@ -112,7 +116,8 @@ class _Companion:
         """End it. It holds nothing that would have to be given back, so it is not asked but killed."""
         with self._lock:
             self.over = True
-        self._beginning.join(_END_S)
+        if self._beginning.ident is not None:
+            self._beginning.join(_END_S)
         with self._lock:
             self._let_go()
             if self._process is not None:
@@ -133,15 +138,12 @@ class _Companion:
     def _begin(self) -> None:
         lost: str | None
         try:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                process = _spawn(theirs)
-        except OSError as error:
+            ours, process = _spawn()
+        except (OSError, ValueError, RuntimeError) as error:
             with self._lock:
                 lost = self._lose(f"it could not be started: {error}")
             _log(lost)
             return
-        ours.setblocking(False)
         with self._lock:
             self._line, self._process = ours, process
             self._line_is = _identity(ours.fileno())
@@ -219,22 +221,32 @@ def _leave(companion: _Companion, number: int) -> None:
         companion.tell(Left(number))
 
 
-def _spawn(line: socket.socket) -> subprocess.Popen[bytes]:
-    """A guardian that is spared what is sent to this process's group, and finds modules where this process does."""
+def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """A guardian that is spared what is sent to this process's group, and finds modules where this process does; and
+    our end of the line to it.
+    """
     executable = sys.executable or ""
     if getattr(sys, "frozen", False) or not Path(executable).name.lower().startswith(("python", "pypy")):
         # Some programs have an interpreter inside them and are none.
         raise FileNotFoundError(f"{executable or 'this program'} is no Python interpreter")
-    path = os.pathsep.join(os.path.abspath(place) for place in sys.path if os.pathsep not in place)
-    return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
-        [executable, "-P", "-m", "holocron.runtime.guarding", str(os.getpid())],
-        stdin=line.fileno(),
-        stdout=subprocess.DEVNULL,
-        # Whoever reads what this process writes waits for its end, and not for its guardian's.
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
-        start_new_session=True,
-    )
+    path = os.pathsep.join(os.path.abspath(place) for place in map(str, sys.path) if os.pathsep not in place)
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
+                [executable, "-P", "-m", "holocron.runtime.guarding", str(os.getpid())],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                # Whoever reads what this process writes waits for its end, and not for its guardian's.
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+    except BaseException:
+        ours.close()
+        raise
+    ours.setblocking(False)
+    return ours, process
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:
