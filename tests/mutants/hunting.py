@@ -10,7 +10,7 @@ from rich.table import Table
 
 from holocron.testing.simulation import simulate
 from holocron.testing.simulation.misfortune import Regime
-from tests.mutants import journal, protocol, runtime, store
+from tests.mutants import guardian, journal, protocol, runtime, store
 from tests.mutants.breaking import Mutant, broken
 
 __all__ = ["EVERY", "SEEDS", "Death", "hunt", "known", "lives", "remember", "table"]
@@ -19,7 +19,7 @@ __all__ = ["EVERY", "SEEDS", "Death", "hunt", "known", "lives", "remember", "tab
 SEEDS = 100
 
 # Each room of the code that ships has a list of its own.
-EVERY: tuple[Mutant, ...] = (*protocol.MUTANTS, *store.MUTANTS, *runtime.MUTANTS, *journal.MUTANTS)
+EVERY: tuple[Mutant, ...] = (*protocol.MUTANTS, *store.MUTANTS, *runtime.MUTANTS, *journal.MUTANTS, *guardian.MUTANTS)
 
 _KNOWN = Path(__file__).with_name("deaths.json")
 
