@@ -140,7 +140,12 @@ class Nemesis:
 
     def _resume_if_gone(self, node: str) -> None:
         mine = [process for process in self._life.processes if process.node == node]
-        if any(process.alive and process.stopped is None for process in mine):
+        running = [process for process in mine if process.alive and process.stopped is None]
+        if not self._active:
+            # A former self that has yet to find out is about to stop: in peace its node would be gone for good.
+            newest = max((process.incarnation or 0 for process in mine), default=0)
+            running = [process for process in running if process.incarnation == newest]
+        if running:
             return
         for process in mine:
             process.kill("its node is resumed elsewhere")
