@@ -62,8 +62,37 @@ def _world(
     return JournalBounds(f"journal: {name}", incarnations, JournalBudget(**budget), window, kept, begun, strange)
 
 
+# The short ones are visited whole by the tests; the long ones as far as they are let.
 SHORT = (
-    _world("two begin it", begun=None, append=1, usurped=1),
-    _world("a former self lives on", append=2, usurped=1),
+    _world("two begin it", begun=None, append=1, usurped=1, lost=1),
+    _world("a former self lives on", append=3, usurped=1),
+    _world("three incarnations", incarnations=3, append=2, usurped=2),
+    _world("crash and crash again", incarnations=3, begun="a", append=3, crash=2),
+    _world("lost and late", append=2, usurped=1, lost=1, late=1),
+    _world("strange answers", append=2, usurped=1, lost=1, strange=True),
+    _world("checkpoints", begun="ac", append=2, usurped=1, checkpoint=1),
+    _world("one checkpoint kept", append=2, usurped=1, checkpoint=1, kept=1),
+    _world("a damaged checkpoint", begun="aac", append=1, crash=1, usurped=1, checkpoint=1, damaged=1),
+    _world("the window that ships", window=4, begun="aaa", append=4, usurped=1),
 )
-LONG: tuple[JournalBounds, ...] = ()
+LONG = (
+    _world("two begin it, lost and late", begun=None, append=1, usurped=1, lost=1, late=1),
+    _world("crash again, lost and late", incarnations=3, begun="a", append=3, crash=2, lost=1, late=1),
+    _world("crash and former self, late", incarnations=3, append=3, crash=1, usurped=1, late=1),
+    _world("late writes where slots went", append=2, usurped=1, checkpoint=1, kept=1, late=1),
+    _world("three and a checkpoint", incarnations=3, append=2, crash=1, usurped=1, checkpoint=1, kept=1),
+    _world("three alive and a checkpoint", incarnations=3, append=2, usurped=2, checkpoint=1, kept=1),
+    _world("two checkpoints", begun="ac", append=2, usurped=1, checkpoint=2, late=1),
+    _world(
+        "damage, crash, late",
+        incarnations=3,
+        begun="aac",
+        append=1,
+        crash=1,
+        usurped=1,
+        checkpoint=1,
+        late=1,
+        damaged=1,
+    ),
+    _world("the window that ships, lost", window=4, begun="aaa", append=4, usurped=1, lost=1, late=1),
+)

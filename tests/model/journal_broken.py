@@ -19,7 +19,7 @@ from holocron.state.replay import Replay
 from holocron.state.slots import Checkpoint, Slot
 from holocron.state.writer import Batch, Writer
 from holocron.store.base import Absent, Deadline, Delete, Procedure
-from holocron.store.chain import Chain, FloorRead, Outcome, Trouble, Unknown
+from holocron.store.chain import Chain, Dishonest, FloorRead, Outcome, Trouble, Unknown
 from holocron.store.retry import asked
 from tests.model.broken import BelievesClashes
 from tests.model.journal_bounds import JournalBounds, JournalBudget
@@ -161,6 +161,26 @@ def fences_anywhere(
     yield
 
 
+class NeverRises(Chain):
+    """A floor that is thought to be where it was."""
+
+    def floor(self, deadline: Deadline) -> Procedure[FloorRead | Trouble | Dishonest]:
+        return FloorRead(1, "")
+        yield
+
+
+def recovered_by_an_old_floor(slots: Chain, *rest: Any) -> Procedure[int | Fenced | Spoilt | Trouble]:
+    """A replay does not read the floor after its slots."""
+    chain = NeverRises(slots.store, slots.prefix, slots.floor_key, slots.cluster, slots.suffix)
+    return (yield from recovery.recover(chain, *rest))
+
+
+def read_by_the_true_floor(chain: Chain, *rest: Any) -> Procedure[tuple[Slot, ...] | Spoilt | Trouble | Absent]:
+    """Only the floor that explains a slot which is gone is the true one."""
+    true = Chain(chain.store, chain.prefix, chain.floor_key, chain.cluster, chain.suffix)
+    return (yield from journal.read_slots(true, *rest))
+
+
 def _own_prefix(prefix: str, incarnation: int) -> str:
     return prefix if incarnation == 1 else f"{prefix}{incarnation}/"
 
@@ -178,6 +198,8 @@ _TWICE = _world("a hole, and two come after", 3, "a", append=4, crash=2)
 _LOST = _world("an answer is lost", append=2, crash=1, lost=1)
 _TRIMMED = _world("checkpoints", 2, "ac", append=1, checkpoint=1, usurped=1)
 
+_LATE_WORLD = _world("a late write where slots were trimmed", 3, append=2, crash=1, usurped=1, checkpoint=1, kept=1)
+
 #: name: the subject, the world, and how the complaint begins.
 BROKEN: dict[str, tuple[JournalSubject, JournalBounds, str]] = {
     "acknowledged before the floor is read": (
@@ -189,6 +211,16 @@ BROKEN: dict[str, tuple[JournalSubject, JournalBounds, str]] = {
         _with(chain=FencesBeforeTheFloor),
         _world("a former self and a checkpoint", append=2, checkpoint=1, usurped=1, kept=1),
         "rule 13",
+    ),
+    "replayed without the floor after it": (
+        _with(
+            patches=(
+                (journaling, "recover", recovered_by_an_old_floor),
+                (recovery, "read_slots", read_by_the_true_floor),
+            )
+        ),
+        _LATE_WORLD,
+        "I9",
     ),
     "no fence": (
         _with(patches=((journaling, "raise_fence", no_fence),)),
