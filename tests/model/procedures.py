@@ -29,6 +29,7 @@ from holocron.store.base import (
     Request,
     Step,
     Store,
+    Together,
 )
 from tests.model.bucket import CLUSTER
 from tests.model.state import NOW, Call, Heard
@@ -87,7 +88,8 @@ def continued(
 ) -> Call | Ended:
     """`call` when the step under way is replied to with `heard` (None: it only begins), up to its next step."""
     while True:
-        frame, procedure, chains = _begun(subject, call, seat, floor, hint)
+        frame, begun, chains = _begun(subject, call, seat, floor, hint)
+        procedure = _in_turn(begun, frame)
         try:
             step = next(procedure)
             for before in call.heard:
@@ -109,6 +111,22 @@ def continued(
         if step.deadline.allows_s(NOW) > 0:
             return replace(call, stage=_stage(step.request), request=step.request, answers=())
         heard = Heard("OutOfTime", OUT_OF_TIME)
+
+
+def _in_turn(procedure: Procedure[object], frame: _Frame) -> Procedure[object]:
+    """`procedure`, with what it does side by side done one after the other, in the order in which it names it."""
+    try:
+        step = next(procedure)
+        while True:
+            if isinstance(step, Together):
+                results: list[object] = []
+                for each in step.procedures:
+                    results.append((yield from _in_turn(each, frame)))
+                step = procedure.send(Reply(None, frame.instant, frame.instant, tuple(results)))
+            else:
+                step = procedure.send((yield step))
+    except StopIteration as stop:
+        return stop.value
 
 
 def _shows_epoch(step: Step, heard: Heard) -> bool:
