@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s
 from holocron.protocol import hinting
 from holocron.protocol.endings import Stepped, end, stop
-from holocron.protocol.following import adopt, failed, missed, pause_of, record_unread, smooth
+from holocron.protocol.following import adopt, early_s, failed, missed, pause_of, record_unread, smooth
 from holocron.protocol.messages import (
     Action,
     AskedToPublish,
@@ -110,7 +110,9 @@ def _take_in(state: Election, event: Event, now: Instant) -> Stepped:
             if state.business is not None and state.business.hint is not None:
                 # The read has shown one epoch; the hint may be of a later one.
                 state = hinting.heard(state, state.business.hint, now)
-            return adopt(replace(state, business=None, failures=0, trip_s=smooth(state, took_s)), seen, polled=True)
+            before_s = early_s(state, seen.read)
+            state = replace(state, business=None, failures=0, trip_s=smooth(state, took_s))
+            return adopt(state, seen, polled=True, early_s=before_s)
         case NextAbsent():
             return missed(state, event, now), []
         case LookFailed() | PollFailed():
@@ -195,6 +197,8 @@ def _looked(state: Election, event: HeadFound | HeadConfirmed | ChainFoundEmpty,
     takeover = state.business is not None and state.business.takeover
     if state.business is not None and state.business.hint is not None and not isinstance(event, HeadFound):
         state = hinting.wasted(state, now)
+    hinted_at = state.head.epoch if state.business is not None and state.business.hint and state.head else None
+    before_s = early_s(state, now)
     state = replace(state, business=None, looked=True, failures=0)
     actions: list[Action] = []
     if isinstance(event, ChainFoundEmpty):
@@ -203,7 +207,9 @@ def _looked(state: Election, event: HeadFound | HeadConfirmed | ChainFoundEmpty,
         state = replace(state, from_=now, after_s=state.rules.renew_every_s)
         return _take(state, event.asked, "first") if may_stand(state) else (state, [])
     if isinstance(event, HeadFound):
-        state, actions = adopt(state, event.seen, polled=False)
+        # A look for a hint that met nothing but the next epoch was a poll too.
+        polled = hinted_at is not None and event.seen.epoch == hinted_at + 1
+        state, actions = adopt(state, event.seen, polled, before_s)
         # A head that nobody may believe in needs no second LIST: this one has shown that it is the head.
         head = state.head
         takeover = not state.stopped and head is not None and turn_s(state, head) == 0.0

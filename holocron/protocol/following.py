@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from holocron.clock import Instant
+from holocron.clock import Instant, elapsed_waiter_s
 from holocron.protocol.endings import Stepped, stop
 from holocron.protocol.hinting import wasted
 from holocron.protocol.messages import HeadChanged, NextAbsent, Reason, Seen
@@ -12,7 +12,7 @@ from holocron.protocol.state import Election, Pause
 from holocron.protocol.turns import spread, turn_has_come
 from holocron.records import Epoch
 
-__all__ = ["adopt", "failed", "missed", "pause_of", "record_unread", "smooth"]
+__all__ = ["adopt", "early_s", "failed", "missed", "pause_of", "record_unread", "smooth"]
 
 # What `Settings` allow at the least.
 _SHORTEST_ROUND_MS = 50
@@ -61,8 +61,13 @@ def failed(state: Election, now: Instant) -> Election:
     return replace(state, business=None, failures=failures, from_=now, after_s=pause_s)
 
 
-def adopt(state: Election, seen: Seen, polled: bool) -> Stepped:
-    """Take `seen` for the head, unless that would be a step back (I7) or its record is not one that could follow."""
+def adopt(state: Election, seen: Seen, polled: bool, early_s: float = 0.0) -> Stepped:
+    """Take `seen` for the head, unless that would be a step back (I7) or its record is not one that could follow.
+
+    Args:
+        polled: whether it was looked for as the one after the head.
+        early_s: for how long the poll that would have found it was not due yet, where a hint was sooner.
+    """
     head = state.head
     if head is not None:
         if seen.epoch < head.epoch:
@@ -85,10 +90,13 @@ def adopt(state: Election, seen: Seen, polled: bool) -> Stepped:
         and record.kind == "lease"
         and not (record.published is not None and record.published.epoch == record.epoch)
     )
-    hits = state.hits + 1
+    hits = state.hits if early_s else state.hits + 1
     if not regular:
         # The leader's beat is not known (yet, or no longer): poll often until it is found.
         after_s = every_s / 4
+    elif early_s:
+        # Rule 16: the next poll comes when it would have come without the hint.
+        after_s = min(early_s, every_s) + every_s * 31 / 32
     elif hits >= 5:
         # Read on until a 404 says that there is nothing newer (rule 10).
         after_s = 0.0
@@ -111,6 +119,13 @@ def adopt(state: Election, seen: Seen, polled: bool) -> Stepped:
         view=record.topology if record is not None and state.tenure is None else state.view,
     )
     return state, [HeadChanged(seen)]
+
+
+def early_s(state: Election, now: Instant) -> float:
+    """For how long the next poll is not due at `now`, where the read under way is one for a hint; else 0 (rule 16)."""
+    if state.business is None or state.business.hint is None or state.from_ is None:
+        return 0.0
+    return max(0.0, state.after_s - elapsed_waiter_s(state.from_, now))
 
 
 def pause_of(seen: Seen) -> Pause | None:

@@ -61,6 +61,22 @@ def test_a_hint_of_what_is_known_is_no_news(epoch: int) -> None:
     assert follower().tell(Hinted(epoch, released=True), 0.25) == ()
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_a_hint_that_comes_true_leaves_the_polls_at_their_beat(released: bool) -> None:
+    """What was found early is followed by the poll that would have followed anyway: no reads are added (rules 10, 16)."""
+    hinted, polled = follower(), follower()
+    news = seen(record(6, 5, topology=VIEW), 0.375)
+    hinted.tell(Hinted(6, released), 0.25)
+    hinted.tell(HeadFound(at(0.25), news) if released else NextFound(news), 0.375)
+    wait_s = due_s(polled.state, at(0.25))
+    assert wait_s is not None
+    assert polled.tick(0.25 + wait_s) == (ReadNext(6),)
+    polled.tell(NextFound(seen(record(6, 5, topology=VIEW), 0.25 + wait_s)), 0.25 + wait_s)
+    next_s = due_s(polled.state, at(0.25 + wait_s))
+    assert next_s is not None
+    assert due_s(hinted.state, at(0.375)) == pytest.approx(0.25 + wait_s + next_s - 0.375)
+
+
 def test_nothing_in_a_hint_is_believed() -> None:
     """However far ahead and however released it says that the chain is, the head stays and nobody claims (I8, I12)."""
     play = follower()
