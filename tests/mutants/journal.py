@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant(
         name="what is durable is acknowledged, whatever is missing before it",
         rule="I9",
-        edits=(edit(Writer.written, "                return\n", "                continue\n"),),
+        edits=(edit(Writer.written, "            return\n", "            continue\n"),),
         regime="production",
         misfortune=SUPERSEDED,
     ),
@@ -99,10 +99,10 @@ MUTANTS = (
         edits=(
             edit(
                 Journaling._pump,
-                "            self._send(batch, self._world.nonce())\n",
-                "            self._send(batch, self._world.nonce())\n"
-                "            while self._waiting and self._waiting[0][0] <= batch.last:\n"
-                "                self._waiting.popleft()[1](None)\n",
+                "        self._send(batch, self._world.nonce())\n",
+                "        self._send(batch, self._world.nonce())\n"
+                "        while self._waiting and self._waiting[0][0] <= batch.last:\n"
+                "            self._waiting.popleft()[1](None)\n",
             ),
         ),
     ),
@@ -187,7 +187,15 @@ MUTANTS = (
     Mutant(
         name="a replay does not notice that slots were let go under it",
         rule="I9",
-        edits=(edit(recovery.recover, "trimmed = True\n", "return replay.position\n"),),
+        edits=(
+            edit(recovery.recover, "if again.floor <= first and not", "if not"),
+            edit(
+                recovery._replayed,
+                "        if isinstance(read, Spoilt | Trouble | Absent):\n",
+                "        if isinstance(read, Absent):\n            return replay.position\n"
+                "        if isinstance(read, Spoilt | Trouble):\n",
+            ),
+        ),
         misfortune=SUPERSEDED,
     ),
 )

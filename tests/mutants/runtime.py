@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         name="an operator's request to an earlier leader is obeyed by a later one",
         rule="rule 13",
-        edits=(edit(Engine._control_read, "if result.term == tenure.term:", "if True:"),),
+        edits=(edit(Engine._control_read, "if result.term != tenure.term:", "if False:"),),
     ),
     Mutant(
         name="a stranger's file under epochs/ keeps a cluster from being founded",

@@ -59,12 +59,12 @@ MUTANTS = (
         edits=(
             edit(
                 retry.ask,
-                "        answer = reply.answer\n",
-                "        answer = reply.answer\n"
-                "        if isinstance(answer, Denied) and not isinstance(request, Put):\n"
-                "            from holocron.store.base import Absent, List, Listed\n"
-                "            answer = Listed(()) if isinstance(request, List) else Absent()\n"
-                "            reply = Reply(answer, reply.asked, reply.now)\n",
+                "    told = yield Ask(store, request, deadline)\n",
+                "    told = yield Ask(store, request, deadline)\n"
+                "    if isinstance(told.answer, Denied) and not isinstance(request, Put):\n"
+                "        from holocron.store.base import Absent, List, Listed\n"
+                "        answer = Listed(()) if isinstance(request, List) else Absent()\n"
+                "        told = Reply(answer, told.asked, told.now)\n",
             ),
         ),
     ),
@@ -77,7 +77,7 @@ MUTANTS = (
         name="only the last of several answers counts",
         rule="I10",
         misfortune=UNCERTAIN,
-        edits=(edit(retry.ask, "maybe_applied = maybe_applied or (", "maybe_applied = False and ("),),
+        edits=(edit(retry._again, "maybe_applied = maybe_applied or (", "maybe_applied = False and ("),),
     ),
     Mutant(
         name="the SDK sends once more behind our back, and its 412 is believed",
