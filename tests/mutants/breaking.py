@@ -21,6 +21,7 @@ import msgspec
 from holocron.testing.simulation.misfortune import Misfortune, Regime
 
 __all__ = [
+    "BURIED",
     "CUT_OFF",
     "DOZING",
     "GREEDY",
@@ -62,6 +63,8 @@ SUPERSEDED = Misfortune(
     {"zombie": 0.3, "usurp": 0.1, "crash": 0.1},
     greed=True,
 )
+# A node is resumed and goes on in peace, until retention has let go all that its former self knew; then that wakes.
+BURIED = Misfortune({}, {"zombie": 0.1}, greed=True)
 # Checkpoints are damaged where they lie, and nodes are resumed from them.
 ROTTING = Misfortune({}, {"rot": 0.5, "crash": 0.3}, greed=True)
 # The store is put back to an earlier state or wiped, and little else happens, or nothing.

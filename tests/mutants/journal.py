@@ -6,9 +6,16 @@ from holocron.runtime.journaling import Journaling
 from holocron.state import checkpoint, journal, recovery
 from holocron.state.replay import Replay
 from holocron.state.writer import Writer
-from tests.mutants.breaking import ROTTING, SUPERSEDED, Mutant, edit
+from tests.mutants.breaking import BURIED, ROTTING, SUPERSEDED, Mutant, edit
 
 __all__ = ["MUTANTS"]
+
+# Whoever was told too early asks for checkpoints too early, and is not to die of that.
+_NO_CHECKPOINT_YET = edit(
+    Journaling.checkpoint,
+    "taken = yield",
+    'if position > self.position:\n        return Trouble("not durable yet")\n    taken = yield',
+)
 
 MUTANTS = (
     # --- fences -----------------------------------------------------------------------------------------------------
@@ -22,7 +29,7 @@ MUTANTS = (
                 "yield from Chain(chain.store, chain.prefix, None, chain.cluster, chain.suffix).create(",
             ),
         ),
-        misfortune=SUPERSEDED,
+        misfortune=BURIED,
     ),
     Mutant(
         name="a resume writes no fence",
@@ -89,7 +96,10 @@ MUTANTS = (
     Mutant(
         name="what is durable is acknowledged, whatever is missing before it",
         rule="I9",
-        edits=(edit(Writer.written, "            return\n", "            continue\n"),),
+        edits=(
+            edit(Writer.written, "            return\n", "            continue\n"),
+            _NO_CHECKPOINT_YET,
+        ),
         regime="production",
         misfortune=SUPERSEDED,
     ),
@@ -104,6 +114,7 @@ MUTANTS = (
                 "        while self._waiting and self._waiting[0][0] <= batch.last:\n"
                 "            self._waiting.popleft()[1](None)\n",
             ),
+            _NO_CHECKPOINT_YET,
         ),
     ),
     Mutant(

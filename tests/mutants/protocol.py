@@ -283,5 +283,6 @@ MUTANTS = (
         name="retention takes what is too young",
         rule="rule 12",
         edits=(edit(retention.plan, " or not age_s >= settings.keep_age_s", ""),),
+        regime="production",
     ),
 )

@@ -7,7 +7,17 @@ from holocron.runtime.asking import EpochChain
 from holocron.runtime.engine import Engine
 from holocron.runtime.lease import Lease
 from holocron.runtime.remembering import Memory
-from tests.mutants.breaking import LAGGING, MEDDLED, RESUMED_SINCE, SET_BACK, TRIMMED_MEANWHILE, WIPED, Mutant, edit
+from tests.mutants.breaking import (
+    LAGGING,
+    MEDDLED,
+    RESUMED_SINCE,
+    SET_BACK,
+    SLUGGISH,
+    TRIMMED_MEANWHILE,
+    WIPED,
+    Mutant,
+    edit,
+)
 
 __all__ = ["MUTANTS"]
 
@@ -33,7 +43,7 @@ MUTANTS = (
                 "return Seen(number, record, record.nonce, reply.asked)",
             ),
         ),
-        regime="production",
+        misfortune=SLUGGISH,
     ),
     # --- incarnations -----------------------------------------------------------------------------------------------
     Mutant(

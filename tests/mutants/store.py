@@ -119,6 +119,7 @@ MUTANTS = (
     Mutant(
         name="the floor may fall",
         rule="I4",
+        misfortune=GREEDY,
         edits=(edit(Chain.raise_floor, " or read.floor >= below", " or read.floor == below"),),
     ),
     # --- the head ---------------------------------------------------------------------------------------------------

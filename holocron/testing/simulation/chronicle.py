@@ -77,6 +77,8 @@ class Chronicle:
         self.incarnations: dict[str, list[int]] = {}
         # What retention put into the history, by epoch.
         self.history: dict[int, Past] = {}
+        # Every checkpoint that any node ever took.
+        self.checkpoints: set[str] = set()
         # The terms that operators asked to end.
         self.controls: set[int] = set()
         # By process: each head that a LIST of its showed, and what its clocks said as it sent the last such LIST.
@@ -113,6 +115,8 @@ class Chronicle:
                     identity = _decoded(Identity, body, key)
                     if isinstance(identity, Identity):
                         self.incarnations.setdefault(identity.node, []).append(identity.incarnation)
+                elif key.startswith(NODES) and "/checkpoint/" in key:
+                    self.checkpoints.add(key)
                 elif key.startswith(HISTORY):
                     history = _decoded(History, body, key, self.cluster)
                     if isinstance(history, History):

@@ -354,11 +354,12 @@ class Nemesis:
         listed = home.perform(List(prefix), 1.0)
         assert isinstance(listed, Listed)
         rotten = self._rotten.setdefault(node, [])
-        good = [entry for entry in listed.entries if entry.key not in rotten]
-        if len(good) < 2 or good[-1] is not listed.entries[-1]:
+        # By what was taken, not by what is left: that two good ones are always left is for the node to see to.
+        good = sorted(key for key in life.chronicle.checkpoints if key.startswith(prefix) and key not in rotten)
+        if len(good) < 2 or not listed.entries or good[-1] != listed.entries[-1].key:
             return
-        key, etag = good[-1].key, good[-1].etag
-        found = home.perform(Get(key, limit_bytes=good[-1].size), 1.0)
+        key, etag, size = good[-1], listed.entries[-1].etag, listed.entries[-1].size
+        found = home.perform(Get(key, limit_bytes=size), 1.0)
         assert isinstance(found, Found)
         at = self._apart.randrange(len(found.body))
         body = found.body[:at] + bytes([found.body[at] ^ 0xFF]) + found.body[at + 1 :]
