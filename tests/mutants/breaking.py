@@ -21,6 +21,7 @@ import msgspec
 from holocron.testing.simulation.misfortune import Misfortune, Regime
 
 __all__ = [
+    "BELATED",
     "BURIED",
     "CUT_OFF",
     "DOZING",
@@ -45,6 +46,8 @@ __all__ = [
 # What the lives of some mutants suffer instead of what their seeds draw, where one thing alone shows the fault.
 # A leader hears of its renewals late, and is then cut off: another leads while it would still believe.
 SLUGGISH = Misfortune({"slow": 0.3}, {"partition": 0.3, "mute": 0.2})
+# Answers take long, and leaders die.
+BELATED = Misfortune({"slow": 0.1}, {"crash": 0.3})
 # Nobody can say whether a write was done, and then the store refuses to do any more.
 UNCERTAIN = Misfortune({"failed_after": 0.4, "conflict": 0.5}, {"denied": 0.5})
 # Answers take long, and retention takes all that it may meanwhile.

@@ -8,11 +8,11 @@ from holocron.runtime.engine import Engine
 from holocron.runtime.lease import Lease
 from holocron.runtime.remembering import Memory
 from tests.mutants.breaking import (
+    BELATED,
     LAGGING,
     MEDDLED,
     RESUMED_SINCE,
     SET_BACK,
-    SLUGGISH,
     TRIMMED_MEANWHILE,
     WIPED,
     Mutant,
@@ -43,7 +43,7 @@ MUTANTS = (
                 "return Seen(number, record, record.nonce, reply.asked)",
             ),
         ),
-        misfortune=SLUGGISH,
+        misfortune=BELATED,
     ),
     # --- incarnations -----------------------------------------------------------------------------------------------
     Mutant(

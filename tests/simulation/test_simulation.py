@@ -11,21 +11,21 @@ import pytest
 
 from holocron.testing.simulation import Report, simulate
 from holocron.testing.simulation.misfortune import Misfortune, Regime
+from tests.mutants.hunting import EVERY, known
 from tests.simulation.__main__ import Tally, lives
 from tests.simulation.stories import STORIES, TESTDATA, told
 
 # `make sim SEEDS=20000` lives more of them.
 SEEDS = int(os.environ.get("SEEDS", "160"))
-# Seeds with which this simulator once found a bug in the code that ships; each is lived again in every run. Where the
-# drawing of misfortunes changes a seed becomes another life, so each of these bugs has a test of its own besides:
-# tests/runtime/test_carried.py, test_presence.py and tests/state/test_journal.py.
-FOUND: list[tuple[int, Regime, str]] = [
-    (29, "production", "a stranger's file under epochs/ kept a cluster from being founded"),
-    (55, "production", "an acknowledged value was lost under an epoch that a stranger had spoilt"),
-    (115, "tight", "a node whose beacon was rolled back to a former incarnation's went on"),
-    (44, "production", "an older incarnation's late fence stood far behind a newer one"),
-    (101256, "tight", "a journal that another incarnation began at that moment was called spoilt"),
-]
+# Bugs that this simulator once found in the code that ships, each brought back by a mutant. The life in which that was
+# caught last (tests/mutants/deaths.json) is lived here with the code whole, so it is always one that would tell.
+FOUND = (
+    "a stranger's file under epochs/ keeps a cluster from being founded",
+    "what was published below a spoilt epoch is not looked for",
+    "a beacon that is back at a former incarnation's is overwritten",
+    "an older incarnation fences behind a newer one",
+    "a head is proof enough that the prefix was not wiped",
+)
 
 
 @pytest.mark.sim
@@ -58,11 +58,13 @@ def test_every_invariant_holds_where_nodes_hint_each_other_and_a_stranger_them(r
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("seed", "regime", "what"), FOUND)
-def test_a_bug_once_found_stays_away(seed: int, regime: Regime, what: str) -> None:
-    """A life in which an invariant did not hold once is lived again, and it holds."""
-    report = simulate(seed, regime)
-    assert report.ok, f"{what}:\n{report}"
+@pytest.mark.parametrize("name", FOUND)
+def test_a_bug_once_found_stays_away(name: str) -> None:
+    """A life in which an invariant would not hold if the bug were back is lived again, and it holds."""
+    mutant = next(mutant for mutant in EVERY if mutant.name == name)
+    regime, seed = known()[name]
+    report = simulate(seed, regime, mutant.misfortune)
+    assert report.ok, report
 
 
 def _elsewhere(seed: int, hash_seed: str) -> str:
