@@ -47,9 +47,9 @@ MUTANTS = (
         edits=(
             edit(
                 turns.turn_has_come,
-                "elapsed_waiter_s(head.read, now) >=",
-                "(elapsed_waiter_s(head.read, now) if head.record is None else now.wall_s - __import__('datetime')"
-                ".datetime.fromisoformat(head.record.written).timestamp()) >=",
+                "waited_s = elapsed_waiter_s(head.read, now)",
+                "waited_s = (elapsed_waiter_s(head.read, now) if head.record is None else now.wall_s - "
+                "__import__('datetime').datetime.fromisoformat(head.record.written).timestamp())",
             ),
         ),
     ),
@@ -152,7 +152,7 @@ MUTANTS = (
     Mutant(
         name="the order of heirs is ignored",
         rule="rule 8",
-        edits=(edit(turns.place, "order = heirs(record)", "return 0\n    order = heirs(record)"),),
+        edits=(edit(turns.place, "order = _order.of(record)", "return 0\n    order = _order.of(record)"),),
     ),
     Mutant(
         name="priority 0 leads",
