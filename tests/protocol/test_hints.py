@@ -63,7 +63,7 @@ def test_a_hint_of_what_is_known_is_no_news(epoch: int) -> None:
 
 @pytest.mark.parametrize("released", [False, True])
 def test_a_hint_that_comes_true_leaves_the_polls_at_their_beat(released: bool) -> None:
-    """What was found early is followed by the poll that would have followed anyway: no reads are added (rules 10, 16)."""
+    """What was found early is followed by the poll that would have come anyway: no reads are added (rules 10, 16)."""
     hinted, polled = follower(), follower()
     news = seen(record(6, 5, topology=VIEW), 0.375)
     hinted.tell(Hinted(6, released), 0.25)
