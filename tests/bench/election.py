@@ -136,5 +136,8 @@ def pair(leader: Job, follower: Job) -> Iterator[tuple[Worker, Worker]]:
 
 
 def settle(ttl_s: float, phase: float) -> None:
-    """Let half a ttl pass, in which followers see who leads, and then `phase` of another, in which it renews thrice."""
-    time.sleep(ttl_s * (0.5 + phase))
+    """Let two ttl pass, in which everyone comes to know everyone, and then `phase` (0 to 1) of another.
+
+    Two, because Holocron's leader looks for newcomers once a ttl, and tells of them with its next renewal.
+    """
+    time.sleep(ttl_s * (2 + phase))

@@ -38,11 +38,13 @@ class Bench:
 
     Attributes:
         ttl_s: the lease of every election, in seconds.
+        many_ttl_s: the same for a hundred nodes of Holocron, for which its server here would be too slow otherwise.
         quick: whether to show that all works rather than to measure.
         address: where the server of a peer answers, "host:port"; started on the first call.
     """
 
     ttl_s: float
+    many_ttl_s: float
     quick: bool
     address: Callable[[Peer], str]
     dice: random.Random = field(default_factory=random.Random)

@@ -90,6 +90,7 @@ def measure(
     repeats: int,
     *,
     ttl_s: float = 2.0,
+    many_ttl_s: float = 6.0,
     quick: bool = False,
     tell: Callable[[str], None] = lambda _: None,
     cases: Callable[[str], bool] = lambda _: True,
@@ -99,6 +100,7 @@ def measure(
     Args:
         repeats: how many rounds a row has that does not want fewer.
         ttl_s: the lease of every election, in seconds.
+        many_ttl_s: that of elections with a hundred nodes of Holocron.
         tell: is told of progress, a line at a time.
         cases: which cases to measure.
     """
@@ -114,7 +116,7 @@ def measure(
     environment = {name: value for peer in present for name, value in peer.environment.items() if name[:4] == "AWS_"}
     with contextlib.ExitStack() as stack:
         stack.enter_context(_credentials(environment))
-        bench = Bench(ttl_s, quick, _Servers(stack).address)
+        bench = Bench(ttl_s, many_ttl_s, quick, _Servers(stack).address)
         for row in rows:
             cells: list[tuple[Peer, Cell]] = []
             for peer in present:

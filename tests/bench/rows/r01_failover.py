@@ -8,7 +8,7 @@ from tests.bench.election import BOARD_S, pair, settle
 from tests.bench.peers.base import Job, Peer
 from tests.bench.registry import Bench, Limit, Row, Sample, register
 
-ONE, MANY = "1 follower", "100 followers"
+ONE, MANY, HINTS = "1 follower", "100 followers", ", with hints"
 
 
 def _cases(peer: Peer) -> Sequence[str]:
@@ -16,25 +16,26 @@ def _cases(peer: Peer) -> Sequence[str]:
     return (ONE, MANY) if peer.name == "holocron" else (ONE,)
 
 
-def _kill(bench: Bench, peer: Peer, case: str, *, guardian: bool) -> Sequence[Sample]:
+def _kill(bench: Bench, peer: Peer, case: str, options: dict[str, bool]) -> Sequence[Sample]:
     """One sample: the kill comes at a random phase of the renewals."""
-    count = (10 if bench.quick else 100) if case == MANY else 1
+    many = case.startswith(MANY)
+    count = (10 if bench.quick else 100) if many else 1
+    ttl_s = bench.many_ttl_s if many and peer.name == "holocron" else bench.ttl_s
     address, key = bench.address(peer), bench.key()
-    leader = Job(peer.name, address, key, bench.ttl_s, options={"guardian": guardian})
-    followers = Job(peer.name, address, key, bench.ttl_s, count, {"guardian": guardian})
-    with pair(leader, followers) as (first, second):
-        settle(bench.ttl_s, bench.dice.random())
+    leader = Job(peer.name, address, key, ttl_s, options=options)
+    with pair(leader, Job(peer.name, address, key, ttl_s, count, options)) as (first, second):
+        settle(ttl_s, bench.dice.random())
         at = first.kill()
         led = second.wait("led", BOARD_S, after=at)
-        return [(led["at"] - at) / 1e9 / bench.ttl_s]
+        return [(led["at"] - at) / 1e9 / ttl_s]
 
 
 def _died(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
-    return _kill(bench, peer, case, guardian=False)
+    return _kill(bench, peer, case, {"guardian": False})
 
 
 def _crashed(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
-    return _kill(bench, peer, case, guardian=True)
+    return _kill(bench, peer, case, {"guardian": True, "hints": case.endswith(HINTS)})
 
 
 register(
@@ -57,8 +58,8 @@ register(
         "crash",
         "the same, its host alive (others have nothing for this: their figures are the row above)",
         "ttl",
-        lambda peer: (ONE,) if peer.name == "holocron" else (),
+        lambda peer: (ONE, ONE + HINTS) if peer.name == "holocron" else (),
         _crashed,
-        (Limit(ONE, "median", most=0.05),),
+        (Limit(ONE, "median", most=0.05), Limit(ONE + HINTS, "median", most=0.05)),
     )
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from holocron.store.base import Get, Put
 from holocron.store.s3 import S3Store
-from tests.bench.election import BOARD_S, pair
+from tests.bench.election import BOARD_S, pair, settle
 from tests.bench.peers.base import Job, Peer
 from tests.bench.registry import Bench, Row, Sample, register
 
@@ -27,15 +27,18 @@ def _measure(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
     if case == STORE:
         return [_two_requests_ms(bench.address(peer), bench.key())]
     options = {"hints": case.endswith(HINTS)}
-    count = (10 if bench.quick else 100) if case.startswith("100") else 1
+    many = case.startswith("100")
+    count = (10 if bench.quick else 100) if many else 1
+    ttl_s = bench.many_ttl_s if many and peer.name == "holocron" else bench.ttl_s
     address, key = bench.address(peer), bench.key()
-    leader = Job(peer.name, address, key, bench.ttl_s, options=options)
+    leader = Job(peer.name, address, key, ttl_s, options=options)
     samples: list[Sample] = []
-    with pair(leader, Job(peer.name, address, key, bench.ttl_s, count, options)) as (first, second):
+    with pair(leader, Job(peer.name, address, key, ttl_s, count, options)) as (first, second):
         holder, after = first, 0
+        settle(ttl_s, 0)
         for _ in range(1 if count == 1 else _CHAIN):
-            # Half a ttl for followers to see who leads; then any phase of their polls.
-            time.sleep(bench.ttl_s * (0.5 + bench.dice.random() / 2))
+            # Everyone has come to know everyone; this is any phase of the followers' polls.
+            time.sleep(ttl_s * (0.5 + bench.dice.random() / 2))
             holder.say("release")
             began = holder.wait("releasing", BOARD_S, after=after)["at"]
             after = second.wait("led", BOARD_S, after=began)["at"]
