@@ -116,9 +116,9 @@ def test_a_row_runs_against_holocron(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert told["missing"].keys() == {"kubernetes"}
     rows = {row["name"]: row["cells"] for row in told["rows"]}
     assert rows.keys() == {"crash", "request", "token", "frozen"}
-    [crash] = rows["crash"]
-    assert "failed" not in crash
-    assert "missing" in crash or (len(crash["samples"]) == 1 and crash["samples"][0] > 0)
+    for crash in rows["crash"]:
+        assert "failed" not in crash
+        assert "missing" in crash or (len(crash["samples"]) == 1 and crash["samples"][0] > 0)
     processor, _ = rows["request"]
     assert processor["min"] <= processor["median"] <= processor["max"]
     frozen, _ = rows["frozen"]
