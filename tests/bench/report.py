@@ -64,7 +64,7 @@ def as_text(results: Results, peers: Mapping[str, Peer]) -> str:
         lines.append(f"{row.name}: {row.title}{f' [{row.unit}]' if row.unit else ''}")
         lines.append(f"  {'':44}{'min':>10}{'median':>10}{'max':>10}{'n':>5}{'ratio':>8}")
         lines += [_line(results, row, cell) for cell in cells]
-        lines += [f"  {name:12}{'missing':32}" for name in results.missing]
+        lines += [f"  {name:12}{'missing':32}" for name in results.missing if row.cases(peers[name])]
         lines.append("")
     for name, why in results.missing.items():
         lines.append(f"missing: {name} ({why})")
