@@ -94,7 +94,13 @@ MUTANTS = (
     Mutant(
         name="what another cluster wrote is read as our own",
         rule="I12",
-        edits=(edit(EpochChain._seen, "self.chain.key(number), self._identity.cluster)", "self.chain.key(number))"),),
+        edits=(
+            edit(
+                EpochChain._seen,
+                "read_once(answer, self.chain.key(number), self._identity.cluster)",
+                '__import__("holocron.records").records.decode(Epoch, answer.body, self.chain.key(number))',
+            ),
+        ),
     ),
     Mutant(
         name="our own retention is taken for a roll-back",

@@ -147,4 +147,7 @@ def scratch() -> Iterator[Path]:
 
 def worker_environment(peer: Peer) -> dict[str, str]:
     """What a process of the bench finds in its environment."""
-    return {**os.environ, **peer.environment, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **peer.environment, "PYTHONUNBUFFERED": "1"}
+    # What a process imports was compiled once and for all, as it is wherever a program is installed.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
