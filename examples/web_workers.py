@@ -1,7 +1,7 @@
-"""A FastAPI app in three uvicorn workers, of which exactly one runs the scheduler; the others say who does.
+"""A FastAPI app in three uvicorn workers, of which exactly one runs the scheduler; the others say where it is reached.
 
-Each worker is a node. The one that leads publishes where it is reached; a follower answers 503 with that address. Which
-of them a request reaches is the operating system's choice, for they share one port.
+Each worker is a node. All of them share one port, where the operating system chooses who answers; so each listens on a
+port of its own as well, and the one that leads publishes that address. A follower answers 503 with it.
 
 python examples/web_workers.py s3://my-bucket/web    (needs fastapi and uvicorn)
 """
@@ -15,15 +15,18 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import uvicorn
 from fastapi import FastAPI, Response
 
 import holocron
+import holocron.aio
 from holocron.testing.server import spawn
 
 WORKERS = 3
@@ -31,35 +34,53 @@ SETTINGS = holocron.Settings(ttl_s=2.0)
 
 
 class Scheduler:
-    """Ticks while this worker leads."""
+    """Ticks while this worker leads, once everyone can read where that is."""
 
-    def __init__(self, node: holocron.Node) -> None:
+    def __init__(self, node: holocron.aio.Node, address: str) -> None:
         self.node = node
         self.ticks = 0
+        self._address = address
 
     async def run(self) -> None:
-        """Wait for leadership, tick for as long as it lasts, and so on until cancelled."""
+        """Lead and tick whenever it is this worker's turn, until cancelled."""
         while True:
-            lease = self.node.lease
-            if lease is not None and lease.valid:
-                if self.ticks == 0:
-                    await asyncio.to_thread(self.node.publish, f"worker {os.getpid()}".encode())
-                self.ticks += 1
-            await asyncio.sleep(0.05)
+            # Whatever became of the address, the next term publishes it again.
+            with contextlib.suppress(holocron.LeadershipLost, holocron.OutcomeUnknown):
+                async with self.node.lead():
+                    await self.node.publish(self._address.encode())
+                    while True:
+                        self.ticks += 1
+                        await asyncio.sleep(0.05)
+
+
+@contextlib.contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The same app on a port of this worker's own; the address. In production, one that the others can reach."""
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
+        # Signals are for the main thread, where the worker listens for them.
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{own.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """A node for as long as the worker lives; its own threads renew the lease, so a busy event loop loses nothing."""
-    node = await asyncio.to_thread(holocron.Node.start, os.environ["EXAMPLE_STORE"], settings=SETTINGS)
-    node.campaign()
-    app.state.scheduler = Scheduler(node)
-    running = asyncio.create_task(app.state.scheduler.run())
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.to_thread(node.stop)
+    async with holocron.aio.Node.start(os.environ["EXAMPLE_STORE"], settings=SETTINGS) as node:
+        with served(app) as address:
+            app.state.scheduler = Scheduler(node, address)
+            running = asyncio.create_task(app.state.scheduler.run())
+            try:
+                yield
+            finally:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
 
 
 app = FastAPI(lifespan=lifespan)
@@ -70,7 +91,7 @@ def scheduler(response: Response) -> dict[str, str | int]:
     """The scheduler's state from the worker that runs it; from any other, 503 and where that is."""
     mine: Scheduler = app.state.scheduler
     lease = mine.node.lease
-    if lease is not None and lease.valid and mine.ticks:
+    if lease is not None and lease.valid:
         return {"worker": os.getpid(), "ticks": mine.ticks}
     published = mine.node.published()
     response.status_code = 503
@@ -87,7 +108,7 @@ def ask(url: str) -> tuple[int, dict[str, str | int]]:
 
 
 def main(location: str) -> None:
-    """Start the workers at `location` and ask until every one of them has answered."""
+    """Start the workers at `location`, ask until every one of them has answered, and go where the followers point."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", f"{Path(__file__).stem}:app", "--workers", str(WORKERS)]
@@ -106,7 +127,9 @@ def main(location: str) -> None:
                         points[said["worker"]] = said["leader"]
                 time.sleep(0.02)
             print(f"{len(runs)} of {WORKERS} workers runs the scheduler")
-            print(f"{len(points)} answer 503 and name it: {set(points.values()) == {f'worker {pid}' for pid in runs}}")
+            there = [ask(f"{address}/scheduler") for address in points.values()]
+            found = all(status == 200 and said["worker"] in runs for status, said in there)
+            print(f"{len(points)} answer 503 with an address, where it is found: {found}")
         finally:
             server.terminate()
 

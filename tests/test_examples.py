@@ -66,7 +66,7 @@ SHOWS = {
     ],
     "web_workers.py": [
         r"1 of 3 workers runs the scheduler",
-        r"2 answer 503 and name it: True",
+        r"2 answer 503 with an address, where it is found: True",
     ],
     "resume_node.py": [
         rf"node (?P<id>{ID}) leads, process \d+",
