@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fleet", "app_of", "checkpoints", "hosting", "tell_role_changes"]
 
-# A journal that is replayed faster than this needs no progress bar.
-_BAR_AFTER = 1000
+# A replay of fewer slots, and of less time, needs no progress bar.
+_BAR_FROM_SLOTS = 100
+_BAR_AFTER_S = 1.0
 _UNITS = {
     "B": 1,
     "kB": 1000,
@@ -99,15 +101,16 @@ def _host(node: Node, made: Callable[[], Any], when: Checkpoints) -> None:
         node.host(made(), checkpoint_every=when.every, checkpoint_bytes=when.size)
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (SpinnerColumn(), TextColumn("applying again: {task.completed:,.0f} commands"))
+    columns = (TextColumn("Replaying the journal"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    began_s = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("replay", total=None, visible=False)
 
-        def show(position: int) -> None:
-            if position % 100 == 0:
-                progress.update(task, completed=position, visible=position >= _BAR_AFTER)
+        def show(slots: int, of: int) -> None:
+            wanted = of >= _BAR_FROM_SLOTS or time.monotonic() - began_s >= _BAR_AFTER_S
+            progress.update(task, completed=slots, total=of, visible=wanted)
 
         node.host(made(), checkpoint_every=when.every, checkpoint_bytes=when.size, progress=show)
 

@@ -297,7 +297,7 @@ class Node:
         *,
         checkpoint_every: int = 1000,
         checkpoint_bytes: int | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Host `service` on this node: bring it to where its last acknowledged command left it, and take commands with
         `submit`. How many commands its state stands for.
@@ -361,12 +361,13 @@ class Journal:
         self,
         apply: Callable[[int, bytes], None] | None = None,
         restore: Callable[[bytes, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Fence off former selves, then hand out what was acknowledged; the last position. See `holocron.Journal`.
 
-        `apply` and `restore` are called one at a time on a thread of the node's, never on the event loop's.
+        All three are called one at a time on a thread of the node's, never on the event loop's.
         """
-        return await self._crew.call(partial(self._journal.replay, apply, restore))
+        return await self._crew.call(partial(self._journal.replay, apply, restore, progress=progress))
 
     async def append(self, data: bytes, timeout: float | None = None) -> int:
         """Append `data`; its position, once it is durable and can never be taken back.

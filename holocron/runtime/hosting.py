@@ -20,7 +20,7 @@ def host(
     node_id: str | None = None,
     checkpoint_every: int = 1000,
     checkpoint_bytes: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **node: Any,
 ) -> Node:
     """`service` on a node at `location`, standing where its last acknowledged command left it; take commands with
@@ -31,7 +31,7 @@ def host(
         checkpoint_every: after how many commands a snapshot is taken (0: however many), if the service has one.
         checkpoint_bytes: or after how many bytes of commands (0: however many); None is 64 MiB, or 0 where
             `checkpoint_every` is 0. Where both are 0, none is ever taken.
-        progress: is told the position of each command as it is applied again.
+        progress: is told, after each slot of the journal that was applied again, how many that are of how many.
         node: what else `Node.start` and `Node.resume` take.
 
     Raises:

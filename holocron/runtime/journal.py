@@ -80,6 +80,7 @@ class Journal:
         apply: Callable[[int, bytes], None] | None = None,
         restore: Callable[[bytes, int], None] | None = None,
         timeout: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Fence off former selves, then hand out what was acknowledged, on this thread; the last position.
 
@@ -87,6 +88,7 @@ class Journal:
             apply: is given the position and the payload of every entry behind the checkpoint, in order.
             restore: is given the newest checkpoint's snapshot and its position, before any entry. Should a later call
                 come, it replaces all that went before.
+            progress: is told, after each slot, how many were read of how many there are behind the checkpoint.
 
         Raises:
             Superseded: a newer incarnation was first. RecordUnreadable: an entry is missing or damaged; nothing was
@@ -100,7 +102,9 @@ class Journal:
             try:
                 self._check()
                 opening = self._journaling.open(
-                    restore or (lambda _snapshot, _at: None), apply or (lambda _at, _entry: None)
+                    restore or (lambda _snapshot, _at: None),
+                    apply or (lambda _at, _entry: None),
+                    progress or (lambda _done, _of: None),
                 )
                 outcome = self._here(opening, timeout)
             finally:

@@ -58,13 +58,19 @@ class Journaling:
     # --- coming back ------------------------------------------------------------------------------------------------
 
     def open(
-        self, restore: Callable[[bytes, int], None], consume: Callable[[int, bytes], None]
+        self,
+        restore: Callable[[bytes, int], None],
+        consume: Callable[[int, bytes], None],
+        progress: Callable[[int, int], None] = lambda _done, _of: None,
     ) -> Procedure[Fenced | Spoilt | Trouble | None]:
-        """Fence off every former self, then hand out what was acknowledged; None where the journal is open."""
+        """Fence off every former self, then hand out what was acknowledged, as `recover` does; None where the journal
+        is open."""
         raised = yield from raise_fence(self.slots, self.author, self._world.nonce, self._deadline())
         if not isinstance(raised, Raised):
             return raised
-        position = yield from recover(self.slots, self.checkpoints, self.author, raised, restore, consume, self._ample)
+        position = yield from recover(
+            self.slots, self.checkpoints, self.author, raised, restore, consume, self._ample, progress
+        )
         if not isinstance(position, int):
             return position
         self._writer = Writer(raised.slot, position)

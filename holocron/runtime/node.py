@@ -324,7 +324,7 @@ class Node(Informed):
         *,
         checkpoint_every: int = 1000,
         checkpoint_bytes: int | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Host `service` on this node: bring it to where its last acknowledged command left it, and take commands with
         `submit`. How many commands its state stands for.
@@ -335,7 +335,7 @@ class Node(Informed):
             checkpoint_every: after how many commands a snapshot is taken (0: however many), if the service has one.
             checkpoint_bytes: or after how many bytes of commands (0: however many); None is 64 MiB, or 0 where
                 `checkpoint_every` is 0. Where both are 0, none is ever taken.
-            progress: is told the position of each command as it is applied again.
+            progress: is told, after each slot of the journal that was applied again, how many that are of how many.
 
         Raises:
             Superseded, RecordUnreadable, StoreUnreachable, StoreDenied.

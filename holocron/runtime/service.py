@@ -117,7 +117,7 @@ class Host:
         self._not_applying.set()
         self._not_checkpointing.set()
 
-    def open(self, progress: Callable[[int], None] | None = None) -> int:
+    def open(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Bring the service to where its last acknowledged command left it; how many commands that is.
 
         Raises:
@@ -149,10 +149,8 @@ class Host:
             # They count: a process that dies early each time would never come to a checkpoint else.
             self._since_checkpoint[0] += 1
             self._since_checkpoint[1] += len(data)
-            if progress is not None:
-                progress(position)
 
-        self._applied = self._journal.replay(apply, restore)
+        self._applied = self._journal.replay(apply, restore, progress=progress)
         self._not_applying.clear()
         start(self._clock, self._work, "holocron-apply")
         return self._applied

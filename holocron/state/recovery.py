@@ -26,6 +26,7 @@ def recover(
     restore: Callable[[bytes, int], None],
     consume: Callable[[int, bytes], None],
     deadline: Callable[[], Deadline],
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Procedure[int | Fenced | Spoilt | Trouble]:
     """Hand out the journal up to this incarnation's fence; the last position.
 
@@ -33,6 +34,7 @@ def recover(
         restore: is given a snapshot and its position, before any entry; a later call replaces all that went before.
         consume: is given each entry behind it, in order, with its position.
         deadline: how long each read may take.
+        progress: is told, after each slot, how many were read of how many there are from the checkpoint to the fence.
     """
     floor = raised.floor
     while True:
@@ -46,7 +48,7 @@ def recover(
         if checkpoint is not None:
             restore(checkpoint.snapshot, checkpoint.position)
         first = checkpoint.slot if checkpoint is not None else 1
-        outcome = yield from _replayed(slots, author, checkpoint, first, raised.slot, consume, deadline)
+        outcome = yield from _replayed(slots, author, checkpoint, first, raised.slot, consume, deadline, progress)
         if isinstance(outcome, Fenced | Trouble):
             return outcome
         # Asked after the reads, as after a win: what lies below the floor was trimmed meanwhile, and what was read
@@ -68,6 +70,7 @@ def _replayed(
     last: int,
     consume: Callable[[int, bytes], None],
     deadline: Callable[[], Deadline],
+    progress: Callable[[int, int], None],
 ) -> Procedure[int | Fenced | Spoilt | Trouble | Absent]:
     """Hand out slots `first` to `last`; the last position, or `Absent` where retention took some out meanwhile."""
     replay = Replay(checkpoint)
@@ -82,6 +85,7 @@ def _replayed(
                     return _fenced(slots.key(slot.slot), slot.incarnation, author)
                 for position, entry in replay.read(slot, slots.key(slot.slot)):
                     consume(position, entry)
+                progress(slot.slot - first + 1, last - first + 1)
         except RecordUnreadable as error:
             return Spoilt(str(error))
     return replay.position

@@ -156,12 +156,13 @@ def first_to_end(several: Sequence[Running]) -> Running:
     raise AssertionError(f"none of {len(several)} ended: {[one.lines for one in several]}")
 
 
-def terminal(*arguments: str, env: Mapping[str, str] | None = None) -> pexpect.spawn[str]:
+def terminal(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> pexpect.spawn[str]:
     """The program in a terminal of 220 columns, started."""
     first, *rest = command(*arguments)
     return pexpect.spawn(
         first,
         rest,
+        cwd=cwd,
         env=dict(clean_environment() if env is None else env) | {"TERM": "xterm-256color"},
         dimensions=(40, 220),
         encoding="utf-8",

@@ -6,9 +6,10 @@ import signal
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
-from tests.cli.program import PATIENCE_S, clean_environment, holocron, running
+from tests.cli.program import PATIENCE_S, clean_environment, holocron, running, terminal
 
 APP = """
 class Counter:
@@ -82,6 +83,38 @@ def test_what_is_no_app_is_one_line_and_starts_nothing(room: Path, spec: str, sa
     assert done.code == 2
     assert says in done.err
     assert not (room / "store").exists()
+
+
+def test_a_long_replay_shows_its_progress_on_a_terminal(room: Path) -> None:
+    """How many slots of the journal were read of how many, in a bar that is gone when the node starts to work; where
+    stderr is no terminal there is none of it.
+    """
+    import holocron as library
+
+    scope: dict[str, type] = {}
+    exec((room / "shop.py").read_text(), scope)
+    with library.host(scope["Counter"](), f"file://{room}/store/leader", node_id="shop", checkpoint_every=0) as node:
+        for _ in range(120):
+            node.submit(b"1")
+    resume = ("node", "resume", "--node-id", "shop", "--app", "shop:Counter", "--checkpoint-every", "0", *flags(room))
+    with running(*resume, cwd=room) as one:
+        one.heard("Acquired cluster leadership.")
+        one.signal(signal.SIGTERM)
+        assert one.ended() == 0
+        assert one.lines == []
+    shown = terminal(*resume, cwd=room)
+    try:
+        # The fences of three incarnations, and a slot for each command, for each was waited for.
+        shown.expect(r"Replaying the journal.*?\d+/123")
+        shown.expect("elected with 120")
+        # The bar's line was cleared.
+        assert "\x1b[2K" in shown.before
+        shown.sendintr()
+        shown.expect(pexpect.EOF)
+        shown.close()
+        assert (shown.exitstatus, shown.signalstatus) == (0, None)
+    finally:
+        shown.close(force=True)
 
 
 @pytest.mark.parametrize(("every", "taken"), [("1000", 1), ("64MiB", 1), ("0", 0)])
