@@ -42,6 +42,7 @@ from holocron.protocol.messages import (
     NoteTenureBegan,
     NoteTenureRenewed,
     PollFailed,
+    Publishing,
     ReadNext,
     Reason,
     Seen,
@@ -133,8 +134,12 @@ def _take_in(state: Election, event: Event, now: Instant) -> Stepped:
             return replace(state, releasing=True, heir=heir), []
         case TopologyFormed(members=members):
             return replace(state, view=members), []
-        case ControlHandled(number=number):
-            return replace(state, control=max(number, state.control)), []
+        case ControlHandled(number=number, pause_s=pause_s):
+            state = replace(state, control=max(number, state.control))
+            if pause_s is None or state.tenure is None or state.releasing:
+                return state, []
+            # Whoever asked sees it in the lock file; no caller of this process waits under the ticket 0.
+            return replace(state, waiting=(*state.waiting, Publishing(0, pause_s=pause_s))), []
         case Hinted():
             return hinting.heard(state, event, now), []
         case BeliefLapsed():

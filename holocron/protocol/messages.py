@@ -201,7 +201,7 @@ class StandingChanged(msgspec.Struct, frozen=True):
 
 
 class AskedToPublish(msgspec.Struct, frozen=True):
-    """The application wants a value, or an operator a pause, to ride in the next epoch."""
+    """The application wants a value, or a pause, to ride in the next epoch."""
 
     publishing: Publishing
 
@@ -219,9 +219,14 @@ class TopologyFormed(msgspec.Struct, frozen=True):
 
 
 class ControlHandled(msgspec.Struct, frozen=True):
-    """Control requests up to `number` have been dealt with."""
+    """Control requests up to `number` have been dealt with; the last one wants a pause of `pause_s` (rule 14; 0 ends
+    one), unless that is None.
+
+    One event, so that the first epoch that says that the request was handled is the one that the pause rides in.
+    """
 
     number: int
+    pause_s: float | None = None
 
 
 class BeliefLapsed(msgspec.Struct, frozen=True):

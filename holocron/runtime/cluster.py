@@ -196,7 +196,8 @@ class Cluster:
 
     def pause(self, for_s: float = 3600.0, by: str = "", timeout: float | None = None) -> int:
         """Ask the leader to have leadership stay with its node for `for_s` seconds, at most 24 hours; the number of the
-        request, once it is written. `leader().paused_s` tells when it is so. See `holocron.Node.pause`.
+        request, once it is written. It is so when `leader().control` has come to that number, in the same term. See
+        `holocron.Node.pause`.
 
         Raises:
             NotLeader: nobody leads, so nobody can be asked; nothing was written. OutcomeUnknown: it may have been.

@@ -16,7 +16,6 @@ from holocron.protocol import election, hinting
 from holocron.protocol.election import Election, Rules, Seat
 from holocron.protocol.membership import Roll, inherited
 from holocron.protocol.messages import (
-    AskedToPublish,
     AskedToRelease,
     ControlHandled,
     CreateEpoch,
@@ -27,7 +26,6 @@ from holocron.protocol.messages import (
     NoteTenureBegan,
     NoteTenureEnded,
     NoteTenureRenewed,
-    Publishing,
     ReadNext,
     StoreBroken,
     SupersededByNewer,
@@ -395,16 +393,15 @@ class Engine:
         if isinstance(result, int):
             self.feed(ControlHandled(result))
             return
-        self.feed(ControlHandled(result.number))
         # A request is meant for the term it names; one for an earlier term has come true already.
-        if result.term != tenure.term:
-            return
-        if result.request == "step-down":
-            self.notify(StoodDown(result.heir.node if result.heir is not None else None, result.by))
+        meant = result.term == tenure.term
+        if result.request == "step-down" or not meant:
+            self.feed(ControlHandled(result.number))
+            if meant:
+                self.notify(StoodDown(result.heir.node if result.heir is not None else None, result.by))
             return
         pause_s = result.for_ms / 1000 if result.request == "pause" and isinstance(result.for_ms, int) else 0.0
-        # Whoever asked sees it in the lock file; no caller of this process waits under the ticket 0.
-        self.feed(AskedToPublish(Publishing(0, pause_s=pause_s)))
+        self.feed(ControlHandled(result.number, pause_s))
 
     def release(self, heir: str | None) -> None:
         """Give up leadership; the work is drained."""

@@ -19,6 +19,10 @@ def test_in_a_pause_a_killed_leader_is_followed_by_its_own_node_alone(tmp_path: 
             two.heard("Trying to acquire cluster leadership.")
             done = holocron("leader", "pause", "--for", "10m", *where, cwd=tmp_path)
             assert (done.code, done.out.split(" for ")[0]) == (0, "leadership stays with one")
+            # Over a pause that runs, success is said of this one: whoever looks then finds the longer.
+            assert holocron("leader", "pause", "--for", "1h", *where, cwd=tmp_path).code == 0
+            shown = holocron("leader", "show", "-o", "json", *where, cwd=tmp_path)
+            assert shown.json["paused_s"] > 3000
             assert holocron("leader", "step-down", *where, cwd=tmp_path).code == 1
             one.signal(signal.SIGKILL)
             # By the store's clock the lease is long over, and so is the time in which another would have led.

@@ -11,6 +11,7 @@ from holocron.protocol.messages import (
     AskedToRelease,
     ClaimRefused,
     ClaimWon,
+    ControlHandled,
     CreateEpoch,
     HeadConfirmed,
     HeadFound,
@@ -116,6 +117,39 @@ def test_a_pause_rides_in_the_next_epoch_at_once_and_is_counted_down() -> None:
     assert later.draft.paused_s == PAUSE_S - RENEW_S
     won(play, later, 0.5 + RENEW_S)
     assert paused_s(play.state.pause, at(0.5 + PAUSE_S)) == 0.0
+
+
+@pytest.mark.parametrize("pause_s", [2 * PAUSE_S, 0.0])
+@pytest.mark.parametrize("due", [False, True])
+def test_the_epoch_that_says_a_request_was_handled_says_what_became_of_the_pause(pause_s: float, due: bool) -> None:
+    """Rule 14: over a running pause an operator could not tell the two apart else, also where a renewal was due."""
+    play = led()
+    won(play, next(o for o in play.tell(ControlHandled(3, PAUSE_S), 0.5) if isinstance(o, CreateEpoch)), 0.5)
+    asked_s = 0.5 + RENEW_S if due else 1.0
+    create = next(o for o in play.tell(ControlHandled(4, pause_s), asked_s) if isinstance(o, CreateEpoch))
+    assert (create.draft.control, create.draft.paused_s) == (4, pause_s)
+
+
+def test_a_request_that_comes_while_a_renewal_is_under_way_rides_in_the_next() -> None:
+    """Rule 14: the renewal says that it was not handled yet; the next, also where that one is refused, says both."""
+    play = led()
+    renewal = drafted(play, RENEW_S)
+    play.tell(ControlHandled(4, PAUSE_S), RENEW_S)
+    assert (renewal.draft.control, renewal.draft.paused_s) == (0, 0.0)
+    refused = play.tell(ClaimRefused(), RENEW_S)
+    again = next((one for one in refused if isinstance(one, CreateEpoch)), None) or drafted(play, RENEW_S + 1)
+    assert (again.draft.control, again.draft.paused_s) == (4, PAUSE_S)
+
+
+def test_who_releases_pauses_no_more() -> None:
+    """Rules 9 and 14: a request that comes too late is passed over, and the release does not carry it."""
+    play = led()
+    renewal = drafted(play, RENEW_S)
+    play.tell(AskedToRelease(None), RENEW_S)
+    play.tell(ControlHandled(4, PAUSE_S), RENEW_S)
+    won(play, renewal, RENEW_S)
+    release = [one for one in play.log if isinstance(one, CreateEpoch)][-1]
+    assert (release.draft.kind, release.draft.paused_s) == ("release", 0.0)
 
 
 def test_unpause_ends_it() -> None:

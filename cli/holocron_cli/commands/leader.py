@@ -178,14 +178,11 @@ def _asked_to_pause(config: Config, for_s: float, wait: str) -> tuple[Any, Any]:
         until = time.monotonic() + within_s
         while True:
             now = cluster.leader()
-            if now is not None and now.term != before.term:
+            # A release says how far its writer has read the requests, and nothing of a pause that it did not come to.
+            if now is not None and (now.term != before.term or now.released):
                 raise LeadTimeout(f"{before.node} was asked, and leads no more: ask again")
-            if (
-                now is not None
-                and now.control >= number
-                and now.epoch > before.epoch
-                and bool(now.paused_s) == bool(for_s)
-            ):
+            # The first epoch that has it handled is the one in which the pause rides, or rides no more.
+            if now is not None and now.control >= number:
                 return before, now
             if time.monotonic() >= until:
                 raise LeadTimeout(f"{before.node} was asked, and its lock file did not say so within {wait}")
