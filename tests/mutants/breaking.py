@@ -26,6 +26,7 @@ __all__ = [
     "CUT_OFF",
     "DOZING",
     "GREEDY",
+    "HELD",
     "LAGGING",
     "MEDDLED",
     "RESUMED_SINCE",
@@ -58,6 +59,11 @@ CUT_OFF = Misfortune({}, {"partition": 0.3, "mute": 0.2})
 DOZING = Misfortune({"stall_after": 0.03}, {"release": 0.2})
 # A process stands still before it writes, while others go on and retention takes all that it may.
 GREEDY = Misfortune({"stall_before": 0.1}, {"release": 0.5}, greed=True)
+# Leadership is to stay with nodes that are killed, cut off and resumed, and answers are late.
+HELD = Misfortune(
+    {"slow": 0.1, "failed_before": 0.1},
+    {"hold": 0.4, "crash": 0.1, "usurp": 0.1, "zombie": 0.1, "partition": 0.2, "release": 0.2},
+)
 # Strangers put their files everywhere while it takes long to found the cluster.
 MEDDLED = Misfortune({"request_lost": 0.7}, {"foreign": 3.0})
 # Nodes are resumed while their former selves live on, halt and run again; and old journal slots go at once.

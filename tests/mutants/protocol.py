@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from holocron import clock
-from holocron.protocol import election, following, retention, turns
+from holocron.protocol import election, following, retention, state, turns
 from holocron.runtime import keeper
 from holocron.settings import Settings
 from holocron.store import chain
-from tests.mutants.breaking import CUT_OFF, DOZING, ROLLED_BACK, SLUGGISH, Mutant, edit
+from tests.mutants.breaking import CUT_OFF, DOZING, HELD, ROLLED_BACK, SLUGGISH, Mutant, edit
 
 __all__ = ["MUTANTS"]
 
@@ -225,6 +225,49 @@ MUTANTS = (
         name="whoever releases stands again at once",
         rule="rule 9",
         edits=(edit(turns._lease_s, "return record.ttl_ms / 1000\n", "return 0.0\n"),),
+    ),
+    # --- pauses -----------------------------------------------------------------------------------------------------
+    Mutant(
+        name="a paused leader is followed when its lease is over",
+        rule="rule 14",
+        edits=(edit(turns._lease_s, "max(record.ttl_ms, record.paused_ms)", "record.ttl_ms"),),
+        misfortune=HELD,
+    ),
+    Mutant(
+        name="a pause that is shorter than the lease shortens the wait for it",
+        rule="I8",
+        edits=(edit(turns._lease_s, "max(record.ttl_ms, record.paused_ms)", "record.paused_ms"),),
+        misfortune=HELD,
+    ),
+    Mutant(
+        name="a pause never ends",
+        rule="rule 14",
+        edits=(
+            edit(
+                state.paused_s,
+                "max(0.0, pause.for_s - max(0.0, elapsed_holder_s(pause.since, now)))",
+                "pause.for_s",
+            ),
+        ),
+        misfortune=HELD,
+    ),
+    Mutant(
+        name="a takeover ends a pause",
+        rule="rule 14",
+        edits=(edit(election._take, "paused_s(state.pause, since)", "0.0"),),
+        misfortune=HELD,
+    ),
+    Mutant(
+        name="a paused leader believes for as long as it is paused",
+        rule="I1",
+        edits=(
+            edit(
+                election._won,
+                "business.since, state.rules.belief_s)",
+                "business.since, max(state.rules.belief_s, 0.0 if paused is None else paused.for_s))",
+            ),
+        ),
+        misfortune=HELD,
     ),
     # --- publishing -------------------------------------------------------------------------------------------------
     Mutant(

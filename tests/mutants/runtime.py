@@ -9,6 +9,7 @@ from holocron.runtime.lease import Lease
 from holocron.runtime.remembering import Memory
 from tests.mutants.breaking import (
     BELATED,
+    HELD,
     LAGGING,
     MEDDLED,
     RESUMED_SINCE,
@@ -60,6 +61,20 @@ MUTANTS = (
         name="a former self writes over what the newer one remembers",
         rule="I9",
         edits=(edit(Memory.save, "if other.incarnation > self._identity.incarnation:", "if False:"),),
+    ),
+    # --- requests to the leader -------------------------------------------------------------------------------------
+    Mutant(
+        name="a request is said to be handled a while before its pause rides",
+        rule="rule 14",
+        edits=(
+            edit(
+                Engine._control_read,
+                "self.feed(ControlHandled(result.number, pause_s))",
+                "self.feed(ControlHandled(result.number))\n    late = ControlHandled(result.number, pause_s)\n"
+                "    self.world.call_later(self.settings.ttl_s / 2, lambda: self.feed(late))",
+            ),
+        ),
+        misfortune=HELD,
     ),
     # --- retention --------------------------------------------------------------------------------------------------
     Mutant(

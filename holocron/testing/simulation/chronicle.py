@@ -79,8 +79,9 @@ class Chronicle:
         self.history: dict[int, Past] = {}
         # Every checkpoint that any node ever took.
         self.checkpoints: set[str] = set()
-        # The terms that operators asked to end.
+        # The terms that operators asked to end, and all that they asked for, by number.
         self.controls: set[int] = set()
+        self.asked: dict[int, Control] = {}
         # By process: each head that a LIST of its showed, and what its clocks said as it sent the last such LIST.
         self.looks: dict[str, dict[int, Instant]] = {}
         # How many requests reached the store, by process, verb and what it was about.
@@ -124,7 +125,9 @@ class Chronicle:
                 elif key.startswith(CONTROL):
                     control = _decoded(Control, body, key, self.cluster)
                     if isinstance(control, Control):
-                        self.controls.add(control.term)
+                        self.asked[control.number] = control
+                        if control.request == "step-down":
+                            self.controls.add(control.term)
                 elif match is None and (number := number_of(EPOCHS, key)) is not None:
                     return self._seal(number, key, body, applied, readings)
             case List(prefix=prefix), Listed() if prefix == EPOCHS and applied.process and applied.sent:

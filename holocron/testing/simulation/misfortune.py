@@ -65,6 +65,8 @@ _DRAWN_APART: dict[str, float] = {
     # A process stands still for long, its node is resumed elsewhere at once, and then it runs again.
     "zombie": 0.06,
 }
+# An operator has the leader keep leadership (rule 14), for a while or no longer. In few lives, and drawn by itself.
+_HELD = 0.3
 
 
 class Misfortune(msgspec.Struct, frozen=True):
@@ -85,8 +87,8 @@ class Misfortune(msgspec.Struct, frozen=True):
         return " ".join(kind for kind in kinds if kind) or "no faults"
 
 
-def draw(random: Random, apart: Random) -> Misfortune:
-    """The misfortunes of one life; the newer kinds are drawn from `apart`."""
+def draw(random: Random, apart: Random, holding: Random) -> Misfortune:
+    """The misfortunes of one life; the newer kinds are drawn from `apart`, and holds from `holding`."""
 
     def some(worst: dict[str, float]) -> dict[str, float]:
         return {kind: random.random() * most for kind, most in worst.items() if random.random() < 0.5}
@@ -105,4 +107,6 @@ def draw(random: Random, apart: Random) -> Misfortune:
     for kind, most in _DRAWN_APART.items():
         if apart.random() < 0.25:
             world[kind] = apart.random() * most
+    if holding.random() < 0.1:
+        world["hold"] = holding.random() * _HELD
     return Misfortune(requests, world, betrayal, greed, versions)

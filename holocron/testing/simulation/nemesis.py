@@ -6,6 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from holocron.layout import EPOCHS, MEMBERS, checkpoint_prefix, history_key, number_of, numbered
 from holocron.records import Control, Epoch, Heir, Leader, encode
 from holocron.store.base import Delete, Found, Get, List, Listed, Put, Written
@@ -36,6 +38,7 @@ class Nemesis:
         self._random = Random(life.random.getrandbits(64))
         # The newer kinds of harm are drawn apart: see `misfortune.draw`.
         self._apart = Random(f"harm apart/{life.report.seed}")
+        self._holding = Random(f"harm hold/{life.report.seed}")
         self._active = True
         # How to wake each process that is halted.
         self._waking: dict[str, Callable[[], None]] = {}
@@ -59,6 +62,7 @@ class Nemesis:
             "rot": self._rot,
             "twins": self._twins,
             "zombie": self._zombie,
+            "hold": self._hold,
         }
         # The checkpoints of each node that were damaged.
         self._rotten: dict[str, list[str]] = {}
@@ -109,6 +113,7 @@ class Nemesis:
                 self._arrange(kind, rate)
 
         chance = self._apart if kind in ("rot", "twins", "zombie") else self._random
+        chance = self._holding if kind == "hold" else chance
         self._life.timeline.after(chance.expovariate(1 / mean_s), strike)
 
     def _victim(self) -> Process | None:
@@ -262,23 +267,40 @@ class Nemesis:
         return self._random.choice([None, *self._life.nodes, "nobody"])
 
     def _step_down(self) -> None:
+        asked = self._request()
+        if asked is not None:
+            heir = self._heir()
+            self._ask(replace(asked, heir=Heir(node=heir) if heir is not None else None), self._random)
+
+    def _hold(self) -> None:
+        """An operator has leadership stay where it is for a while, which a lease may outlast or not; or no longer."""
+        asked = self._request()
+        if asked is None:
+            return
+        if self._holding.random() < 0.2:
+            self._life.say("operator", "has term %s held no more", asked.term)
+            self._ask(replace(asked, request="unpause"), self._holding)
+            return
+        for_s = self._life.ttl_s * self._holding.choice([0.5, 1.0, 2.0, 4.0, 8.0])
+        self._life.say("operator", "has term %s held for %.3f s", asked.term, for_s)
+        self._ask(replace(asked, request="pause", for_ms=round(for_s * 1000)), self._holding)
+
+    def _request(self) -> Control | None:
+        """A request to whoever leads, to step down unless it is made another one."""
         leader = self._leader()
         cluster = self._life.chronicle.cluster
         if leader is None or cluster is None or leader.term is None:
-            return
+            return None
         answer = self._life.store.perform(List("control/"), 1.0)
         assert isinstance(answer, Listed)
-        heir = self._heir()
-        control = Control(
-            cluster=cluster,
-            nonce=f"{self._random.getrandbits(64):016x}",
-            number=len(answer.entries) + 1,
-            request="step-down",
-            term=leader.term,
-            heir=Heir(node=heir) if heir is not None else None,
-            by="operator",
+        number = len(answer.entries) + 1
+        return Control(
+            cluster=cluster, nonce="", number=number, request="step-down", term=leader.term, heir=None, by="operator",
             written="",
-        )
+        )  # fmt: skip
+
+    def _ask(self, control: Control, chance: Random) -> None:
+        control = replace(control, nonce=f"{chance.getrandbits(64):016x}")
         self._put(numbered("control/", control.number), encode(control))
 
     # --- strangers --------------------------------------------------------------------------------------------------

@@ -294,6 +294,9 @@ class Process:
     def _notice(self, notice: Notice) -> None:
         if self.ended_s is not None:
             return
+        if isinstance(notice, SettlePublish) and notice.ticket == 0:
+            # An operator's pause: nobody here waits to hear of it.
+            return
         self._life.noticed(self, notice)
         self._life.guards.noticed(self, notice)
         match notice:

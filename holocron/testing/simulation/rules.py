@@ -25,6 +25,8 @@ __all__ = ["every_rule"]
 _GRAIN_S = 1e-6
 # A server tells ages in whole seconds.
 _AGE_GRAIN_S = 1.0
+# A pause is told in whole milliseconds.
+_PAUSE_GRAIN_MS = 2.0
 
 
 class _OfTakeovers(Check):
@@ -208,6 +210,84 @@ class Truths(Check):
                     yield f"{process.name} was asked to hand over, and nobody had asked that of term {process.term}"
 
 
+class Holds(_OfTakeovers):
+    """Rule 14: in a pause only its own node or a named heir follows; it is said as it was asked for, and goes by.
+
+    It never grows from epoch to epoch, and whoever goes on with it takes off what has passed, no more and no less.
+    """
+
+    name = "rule 14"
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(life)
+        # Since which epoch one term has carried the pause on, by one clock.
+        self._since: Sealed | None = None
+
+    def followed(self, process: Process, held: Epoch, waited_s: float) -> Complaints:
+        named = held.kind == "release" and held.heir is not None and held.heir.node == process.node
+        due_s = _left_ms(held) / 1000
+        if due_s and held.leader.node != process.node and not named and waited_s < due_s - _GRAIN_S:
+            yield f"{process.name} followed epoch {held.epoch}, paused for {due_s:.3f} s, after {waited_s:.3f} s"
+
+    def applied(self, applied: Applied, sealed: Sealed | None) -> Complaints:
+        yield from super().applied(applied, sealed)
+        if sealed is None:
+            return
+        record = sealed.record
+        before = self.chronicle.sealed.get(sealed.number - 1)
+        held = before.record if before is not None else None
+        since, self._since = self._since, sealed if record is not None and _left_ms(record) else None
+        if before is None or held is None or record is None or sealed.process is None:
+            return
+        left_ms, had_ms = _left_ms(record), _left_ms(held)
+        asked = self._asked(held, record)
+        if asked is not None:
+            if left_ms != asked:
+                yield f"epoch {record.epoch} says {left_ms} ms of a pause, and {asked} were asked for"
+            return
+        if left_ms > had_ms:
+            yield f"epoch {record.epoch} says {left_ms} ms of a pause, and the one before said {had_ms}"
+        elif sealed.process.ward is None:
+            if since is not None and since.record is not None and since.record.term == record.term:
+                self._since = since if left_ms else None
+                gone_ms = _left_ms(since.record) - left_ms
+                if left_ms and gone_ms < (before.at_s - since.at_s) * 1000 - _PAUSE_GRAIN_MS:
+                    yield f"{sealed.process.name} let {gone_ms} ms of a pause go by since epoch {since.number}"
+            if self._timely and had_ms - left_ms > self._most_ms(held, record, sealed.at_s) + _PAUSE_GRAIN_MS:
+                yield f"epoch {record.epoch} says {left_ms} ms of a pause, and {had_ms} were left before it"
+
+    def _asked(self, held: Epoch, record: Epoch) -> int | None:
+        """The milliseconds that the last request asked for which `record` says is handled; None where none did."""
+        if record.cause != "renewed" or record.term != held.term:
+            return None
+        asked: int | None = None
+        for number in range(held.control + 1, record.control + 1):
+            control = self.chronicle.asked.get(number)
+            if control is not None and control.term == record.term and control.request != "step-down":
+                asked = control.for_ms if isinstance(control.for_ms, int) else 0
+        return asked
+
+    @property
+    def _timely(self) -> bool:
+        """Whether nobody sets wall clocks, by which a holder counts as well."""
+        return "wall_step" not in self.life.misfortune.world
+
+    def _most_ms(self, held: Epoch, record: Epoch, at_s: float) -> float:
+        """How much of a pause may have gone by in `record`, written at `at_s`, at the rate of the fastest clock.
+
+        Who takes over counts from its read of `held`. Whoever renews or releases counts from before it asked for it:
+        for a renewal that was after the epoch before, and for a takeover it may have been long before.
+        """
+        if record.leader.session != held.leader.session:
+            first = record.epoch - 1
+        elif record.term == held.term and held.cause == "renewed":
+            first = record.epoch - 2
+        else:
+            return float("inf")
+        earlier = self.chronicle.sealed.get(first)
+        return (at_s - (earlier.at_s if earlier is not None else 0.0)) * 1000 / 0.9
+
+
 class Guarding(Check):
     """Rule 15: a guardian writes nothing but the release of its own dead process, as that one would have."""
 
@@ -235,11 +315,15 @@ class Guarding(Check):
             yield f"{process.name} released with epoch {record.epoch}, and lost what epoch {held.epoch} carried"
 
 
+def _left_ms(record: Epoch) -> int:
+    return record.paused_ms if isinstance(record.paused_ms, int) else 0
+
+
 def _key(applied: Applied) -> str:
     return applied.request.key if isinstance(applied.request, Put) else ""
 
 
 def every_rule(life: Life) -> list[Check]:
     """One of each check here."""
-    kinds: list[type[Check]] = [Looks, Turns, Releases, FormerSelves, Retention, Truths, Guarding]
+    kinds: list[type[Check]] = [Looks, Turns, Releases, FormerSelves, Retention, Truths, Holds, Guarding]
     return [kind(life) for kind in kinds]

@@ -54,7 +54,7 @@ class Life:
 
     def __init__(self, seed: int, regime: Regime, misfortune: Misfortune | None = None, *, hints: bool = False) -> None:
         self.random = Random(f"{regime}/{seed}")
-        self.misfortune = misfortune if misfortune is not None else draw(self.random, Random(f"apart/{regime}/{seed}"))
+        self.misfortune = misfortune if misfortune is not None else _drawn(self.random, regime, seed)
         self.regime = regime
         self.report = Report(seed, regime, str(self.misfortune), hints=hints)
         self.timeline = Timeline()
@@ -369,6 +369,10 @@ class Life:
                 self.violate("I2", what)
         self.report.simulated_s = self.timeline.now_s
         self.report.transcript = list(self.diary.lines())
+
+
+def _drawn(random: Random, regime: Regime, seed: int) -> Misfortune:
+    return draw(random, Random(f"apart/{regime}/{seed}"), Random(f"hold/{regime}/{seed}"))
 
 
 def simulate(
