@@ -112,11 +112,14 @@ def raise_fence(
             if number != free:
                 break
             free += 1
-        if numbers and numbers[-1] >= free + WINDOW:
-            # No incarnation was ever that far ahead of a free slot: what was in it is gone, or there was a LIST of
-            # several pages, or retention, and slots came and went meanwhile.
+        proof = yield from _proof(chain, author, free, [number for number in numbers if number > free], deadline)
+        if isinstance(proof, Trouble):
+            return proof
+        if proof is not None:
+            # What was in the free slot is gone, or there was a LIST of several pages, or retention, and slots came and
+            # went meanwhile.
             reply = yield from chain.read(free, deadline)
-            gap = yield from _missing(chain, free, chain.key(numbers[-1]), reply.answer, deadline)
+            gap = yield from _missing(chain, free, chain.key(proof), reply.answer, deadline)
             if gap is not None:
                 return gap
             continue
@@ -147,6 +150,35 @@ def raise_fence(
                 return Trouble(error)
             case Dishonest(error=error):
                 return Spoilt(error)
+
+
+def _proof(
+    chain: Chain, author: Author, free: int, behind: list[int], deadline: Deadline
+) -> Procedure[int | Trouble | None]:
+    """A slot `behind` the one that is `free` that shows that something was in it once, if there is one.
+
+    No incarnation was ever a whole window ahead of a free slot; and a fence stands in the first free one, so that all
+    those before it were taken. Entries within the window show nothing: they may have been under way at a crash.
+    """
+    if not behind or behind[-1] >= free + WINDOW:
+        return behind[-1] if behind else None
+    reply = yield Together(tuple(chain.read(number, deadline) for number in behind))
+    for number, told in zip(behind, reply.results, strict=True):
+        assert isinstance(told, Reply)
+        match told.answer:
+            case Found(body=body):
+                try:
+                    slot = unpack(Slot, body, chain.key(number), author.cluster, author.node, number)
+                except RecordUnreadable:
+                    # It is met when it is somebody's turn to write there.
+                    continue
+                if slot.kind == "fence":
+                    return number
+            case Denied(error=error):
+                return Trouble(error, denied=True)
+            case Unclear(error=error):
+                return Trouble(error)
+    return None
 
 
 def _missing(

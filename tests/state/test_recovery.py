@@ -91,6 +91,20 @@ def test_a_gap_is_refused_with_its_key() -> None:
     assert made.key(9) in outcome.error
 
 
+@pytest.mark.parametrize("behind", [1, 2, 3])
+def test_a_gap_before_a_fence_is_refused_and_not_filled(behind: int) -> None:
+    """A fence stands in the first free slot, so what is missing before it was there: not the next one's place (I9)."""
+    store = made.filled(LAST)
+    for incarnation in range(2, behind + 2):
+        made.fence(store, incarnation)
+    made.lose(store, made.key(LAST))
+    before = made.there(store, made.slots(store))
+    error = refused(store, behind + 2)
+    assert made.key(LAST) in error
+    assert "the journal has a gap" in error
+    assert made.there(store, made.slots(store)) == before
+
+
 def test_a_missing_position_is_refused_with_position_and_key() -> None:
     """The slots are all there, and between two of them entries are missing."""
     store = made.filled(3)
