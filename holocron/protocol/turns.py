@@ -56,7 +56,9 @@ def place(state: Election, record: Epoch | None) -> int:
     if state.seat.node in order:
         return order[state.seat.node]
     if not order:
-        return 0 if record is None or record.leader.node == state.seat.node else spread(state) % 4
+        # Whoever comes upon a release that names nobody, as a process does that begins alone, lets nobody go first.
+        at_once = record is None or record.kind == "release" or record.leader.node == state.seat.node
+        return 0 if at_once else spread(state) % 4
     return len(order) + spread(state) % 4
 
 

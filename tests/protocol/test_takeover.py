@@ -229,6 +229,17 @@ def test_unknown_node_comes_after_all_heirs() -> None:
     assert turn >= TTL_S + 3 * STAGGER_S
 
 
+@pytest.mark.parametrize("node", ["a", "q", "zz", "0123456789ab", "fresh"])
+def test_whoever_comes_upon_a_release_that_names_nobody_goes_at_once(node: str) -> None:
+    """There is nobody to let go first, whatever the node's own share is; a lease is still waited out (rules 8, 9)."""
+    gone = (member("b", 1), member("c", 2, standing=False))
+    for view in ((), gone):
+        assert following(seen(record(5, 4, release=True, topology=view), 0.25), seat(node)).draft().epoch == 6
+        turn = following(seen(record(5, 4, topology=view), 0), seat(node)).looks(0, 60)
+        assert turn is not None
+        assert turn >= TTL_S
+
+
 def test_priority_zero_never_leads() -> None:
     """Priority 0 never tries, not even on an empty or a released chain (rule 8)."""
     watcher = following(seen(record(5, 5, release=True), 0), seat(priority=0))
