@@ -10,14 +10,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tests.bench.peers.all import PEERS
 from tests.bench.peers.base import Job, Unavailable, worker_environment
 
-__all__ = ["Silent", "Worker", "pair", "settle"]
+__all__ = ["Moved", "Silent", "Worker", "again", "pair", "settle"]
+
+_T = TypeVar("_T")
 
 # A hundred clients of the slowest peer on a busy machine come aboard in half a minute.
 BOARD_S = 90.0
@@ -25,6 +27,18 @@ BOARD_S = 90.0
 
 class Silent(Exception):
     """A worker did not say in time what was waited for."""
+
+
+class Moved(Exception):
+    """Leadership had moved by itself before anything was done to the leader: the machine was too busy for the lease."""
+
+
+def again(measure: Callable[[], _T]) -> _T:
+    """What `measure` gives, tried once more where leadership had moved by itself."""
+    try:
+        return measure()
+    except Moved:
+        return measure()
 
 
 class Worker:
@@ -77,6 +91,11 @@ class Worker:
                 if left_s <= 0:
                     raise Silent(f"{self.job.peer} did not say {what!r} in {timeout_s:g} s")
                 self._news.wait(left_s)
+
+    def said(self, what: str) -> bool:
+        """Whether it has said `what` so far."""
+        with self._news:
+            return any(said["what"] == what for said in self._said)
 
     def _last_words(self) -> str:
         self._errors.seek(0)

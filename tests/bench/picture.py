@@ -52,7 +52,7 @@ def _handover(axes: Any, cells: list[Any]) -> None:
     lines: dict[str, dict[int, float]] = {}
     for cell in cells:
         followers, _, more = cell["case"].partition(" follower")
-        if cell["samples"] and followers.isdigit():
+        if cell["samples"] and followers.isdigit() and "half" not in more:
             name = cell["peer"] + (", with hints" if "hints" in more else "")
             lines.setdefault(name, {})[int(followers)] = cell["median"]
     for name, points in lines.items():

@@ -19,6 +19,11 @@ __all__ = ["Proxy"]
 _HTTP = re.compile(rb" HTTP/1\.1\r\n")
 _REDIS = re.compile(rb"(?:^|\r\n)\*\d+\r\n\$")
 _PREFACE = 24
+# A PUT of an epoch, its headers, and its body as far as the leader: that is within so many bytes.
+_CLAIM = re.compile(rb'PUT /[^ ]*/epochs/(\d+)\.json HTTP.*?"leader":\s*\{\s*"node":\s*"([^"]+)"', re.DOTALL)
+# What may become one: the line is not whole yet, or is that of an epoch.
+_MAYBE = re.compile(rb"PUT [^ ]*(?:\Z|(?<=/epochs/\d{16}\.json) )")
+_CLAIM_BYTES = 4096
 
 
 class _Matches:
@@ -60,7 +65,31 @@ class _Frames:
         return count
 
 
-_COUNTERS: dict[str, Callable[[], _Matches | _Frames]] = {
+class _Claims:
+    """Counts attempts to create an epoch, and tells of each: which epoch, and whose it would be."""
+
+    def __init__(self, claimed: Callable[[int, str], None]) -> None:
+        self._claimed, self._rest = claimed, b""
+
+    def feed(self, data: bytes) -> int:
+        self._rest += data
+        count = 0
+        while (begun := self._rest.find(b"PUT ")) >= 0:
+            found = _CLAIM.match(self._rest, begun)
+            if found is None and _MAYBE.match(self._rest, begun) and begun + _CLAIM_BYTES > len(self._rest):
+                # The rest of it is still to come.
+                self._rest = self._rest[begun:]
+                return count
+            if found is not None:
+                count += 1
+                self._claimed(int(found[1]), found[2].decode())
+            self._rest = self._rest[begun + 4 if found is None else found.end() :]
+        self._rest = self._rest[-3:]
+        return count
+
+
+_Counter = _Matches | _Frames | _Claims
+_COUNTERS: dict[str, Callable[[], _Counter]] = {
     "http": lambda: _Matches(_HTTP, 10),
     "redis": lambda: _Matches(_REDIS, 12),
     "zookeeper": lambda: _Frames(grpc=False),
@@ -69,12 +98,18 @@ _COUNTERS: dict[str, Callable[[], _Matches | _Frames]] = {
 
 
 class Proxy:
-    """Between clients and the server at `target`, "host:port". Ends with the `with`, and cuts every connection."""
+    """Between clients and the server at `target`, "host:port". Ends with the `with`, and cuts every connection.
 
-    def __init__(self, target: str, protocol: str = "http") -> None:
+    Args:
+        protocol: how requests are told apart.
+        claimed: if given, what is counted are attempts to create an epoch, and it is called with the number and the
+            node of each; on the threads that forward, before the attempt is.
+    """
+
+    def __init__(self, target: str, protocol: str = "http", claimed: Callable[[int, str], None] | None = None) -> None:
         host, port = target.split(":")
         self._target = (host, int(port))
-        self._protocol = protocol
+        self._new: Callable[[], _Counter] = _COUNTERS[protocol] if claimed is None else lambda: _Claims(claimed)
         self._silent = threading.Event()
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -108,16 +143,14 @@ class Proxy:
                     server.settimeout(None)
                     self._keep(server)
                     threading.Thread(target=self._pump, args=(server, client, None), daemon=True).start()
-                threading.Thread(
-                    target=self._pump, args=(client, server, _COUNTERS[self._protocol]()), daemon=True
-                ).start()
+                threading.Thread(target=self._pump, args=(client, server, self._new()), daemon=True).start()
 
     def _keep(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._sockets.append(connection)
 
-    def _pump(self, source: socket.socket, sink: socket.socket | None, counter: _Matches | _Frames | None) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket | None, counter: _Counter | None) -> None:
         try:
             while data := source.recv(65536):
                 if self._silent.is_set() or sink is None:

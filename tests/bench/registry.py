@@ -24,12 +24,17 @@ Sample = float | str
 
 @dataclass(frozen=True)
 class Limit:
-    """What Holocron must reach in one case of a row: a bound, in the row's unit, on the min, the median or the max."""
+    """What Holocron must reach in one case of a row: a bound, in the row's unit, on the min, the median or the max.
+
+    Args:
+        plus: what `most` allows on top, as this run has it: Holocron's medians in other cases, each so many times.
+    """
 
     case: str
     statistic: str
     most: float | None = None
     least: float | None = None
+    plus: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass

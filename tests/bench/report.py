@@ -7,13 +7,16 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.peers.base import Peer
 from tests.bench.registry import Limit, Row
 from tests.bench.run import Cell, Results
 
-__all__ = ["as_json", "as_text", "shortfalls"]
+__all__ = ["Verdict", "as_json", "as_text", "shortfalls", "verdicts"]
+
+_WORDS = {True: "reached", False: "falls short", None: "unknown"}
 
 
 def statistic(cell: Cell, name: str) -> float:
@@ -31,27 +34,45 @@ def ratio(results: Results, row: Row, cell: Cell) -> float | None:
     return statistic(cell, "median") / statistic(ours, "median")
 
 
-def shortfalls(results: Results) -> list[str]:
-    """One line for each limit that Holocron did not keep, or that could not be judged."""
-    lines = []
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a limit was kept; None where it cannot be judged. And what was measured and wanted, in a line."""
+
+    kept: bool | None
+    line: str
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """One for each limit on a case that was measured, in the order of the table."""
+    found = []
     for row in results.rows:
         for limit in row.limits:
             cell = results.cells.get((row.name, "holocron", limit.case))
-            if cell is None:
-                continue
-            what = f"{row.name}, {limit.case}: {limit.statistic}"
-            if cell.words or cell.failed or cell.missing or not cell.samples:
-                why = cell.failed or cell.missing or ", ".join(cell.words) or "nothing was measured"
-                lines.append(f"{what} cannot be judged: {why}")
-                continue
-            value = statistic(cell, limit.statistic)
-            if (limit.most is not None and value > limit.most) or (limit.least is not None and value < limit.least):
-                lines.append(f"{what} is {value:.3g} {row.unit}, wanted {_bound(limit)}".replace("  ", " "))
-    return lines
+            if cell is not None:
+                found.append(_verdict(results, row, limit, cell))
+    return found
 
 
-def _bound(limit: Limit) -> str:
-    return f"at most {limit.most:g}" if limit.most is not None else f"at least {limit.least:g}"
+def _verdict(results: Results, row: Row, limit: Limit, cell: Cell) -> Verdict:
+    what = f"{row.name}, {limit.case}: {limit.statistic}"
+    if cell.words or cell.failed or cell.missing or not cell.samples:
+        why = cell.failed or cell.missing or ", ".join(cell.words) or "nothing was measured"
+        return Verdict(None, f"{what} cannot be judged: {why}")
+    most = limit.most
+    for case, times in limit.plus:
+        other = results.cells.get((row.name, "holocron", case))
+        if most is None or other is None or not other.samples:
+            return Verdict(None, f"{what} cannot be judged: {case} was not measured")
+        most += times * statistic(other, "median")
+    value = statistic(cell, limit.statistic)
+    kept = (most is None or value <= most) and (limit.least is None or value >= limit.least)
+    bound = f"at most {most:.4g}" if most is not None else f"at least {limit.least:.4g}"
+    return Verdict(kept, f"{what} is {value:.3g} {row.unit}, wanted {bound}".replace(" ,", ",").replace("  ", " "))
+
+
+def shortfalls(results: Results) -> list[str]:
+    """One line for each limit that Holocron did not keep, or that could not be judged."""
+    return [verdict.line for verdict in verdicts(results) if not verdict.kept]
 
 
 def as_text(results: Results, peers: Mapping[str, Peer]) -> str:
@@ -68,12 +89,10 @@ def as_text(results: Results, peers: Mapping[str, Peer]) -> str:
         lines.append("")
     for name, why in results.missing.items():
         lines.append(f"missing: {name} ({why})")
-    short = shortfalls(results)
-    lines += [
-        "",
-        "short of what Holocron must reach:" if short else "nothing measured falls short of what it must reach",
-    ]
-    lines += [f"  {line}" for line in short]
+    judged = verdicts(results)
+    kept = sum(verdict.kept is True for verdict in judged)
+    lines += ["", f"what Holocron must reach: {kept} of {len(judged)} reached"]
+    lines += [f"  {_WORDS[verdict.kept]:13}{verdict.line}" for verdict in judged]
     lines += ["", "how each is used:"]
     for name in dict.fromkeys(cell.peer for cell in results.cells.values()):
         peer = peers[name]
@@ -118,7 +137,7 @@ def as_json(results: Results, peers: Mapping[str, Peer], settings: Mapping[str, 
             name: {"client": peer.client, "version": peer.version(), "notes": peer.notes, "token": peer.token}
             for name, peer in peers.items()
         },
-        "short": shortfalls(results),
+        "limits": [{"kept": verdict.kept, "line": verdict.line} for verdict in verdicts(results)],
         "rows": [
             {
                 "name": row.name,
