@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import UNSET
 from msgspec.structs import replace as changed
@@ -255,8 +256,14 @@ class EpochChain:
         self._reach.failed(seen)
         return PollFailed()
 
-    def create(self, draft: Draft, deadline: Deadline) -> Procedure[Event]:
-        """The epoch that `draft` describes, created if nobody else was first."""
+    def create(
+        self, draft: Draft, deadline: Deadline, there: Callable[[Epoch], object] = lambda _: None
+    ) -> Procedure[Event]:
+        """The epoch that `draft` describes, created if nobody else was first.
+
+        Args:
+            there: called with it as soon as it can be read, a round trip before it is known to count.
+        """
         identity = self._identity
         record = Epoch(
             cluster=identity.cluster,
@@ -283,7 +290,7 @@ class EpochChain:
             written=stamp(self._world.now().wall_s),
             paused_ms=max(1, round(draft.paused_s * 1000)) if draft.paused_s > 0 else UNSET,
         )
-        outcome: Outcome = yield from self.chain.create(draft.epoch, encode(record), deadline)
+        outcome: Outcome = yield from self.chain.create(draft.epoch, encode(record), deadline, partial(there, record))
         match outcome:
             case Created(floor=floor):
                 self._reach.answered()

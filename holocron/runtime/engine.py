@@ -32,7 +32,7 @@ from holocron.protocol.messages import (
     Ticked,
     TopologyFormed,
 )
-from holocron.records import Control, decode
+from holocron.records import Control, Epoch, decode
 from holocron.runtime.asking import EpochChain, Reach, errand_deadline
 from holocron.runtime.boarding import Aboard
 from holocron.runtime.hinter import Hinter, Send
@@ -164,7 +164,7 @@ class Engine:
                     run(self.world, self._epochs.poll(number, now), self.feed)
                 case CreateEpoch(draft=draft, since=since, within_s=within_s):
                     deadline = Deadline(since, within_s, self._attempt_s(within_s))
-                    run(self.world, self._epochs.create(draft, deadline), self.feed)
+                    run(self.world, self._epochs.create(draft, deadline, self._there), self.feed)
                 case _:
                     self._note(action)
         self._arm()
@@ -205,6 +205,10 @@ class Engine:
     def hints(self) -> dict[str, int]:
         """How many hints were `sent` and `heard` so far."""
         return {"sent": 0 if self._hinter is None else self._hinter.sent, "heard": self._hints_heard}
+
+    def _there(self, record: Epoch) -> None:
+        if self._hinter is not None and record.kind == "release":
+            self._hinter.there(record)
 
     def _look_for(self, hint: Hinted) -> None:
         if not self._closed:

@@ -50,6 +50,8 @@ class Hinter:
         # What everyone is being told, and what they are to be told next.
         self._telling = False
         self._next: Epoch | None = None
+        # The nonce of the release that its first heir was told of before it was known to count.
+        self._there = ""
         # The release that the heirs after the first are still to be told of.
         self._released: Epoch | None = None
 
@@ -68,9 +70,15 @@ class Hinter:
             case HeadChanged() if record.kind == "release":
                 self.noticed(record)
 
-    def released(self, record: Epoch) -> None:
-        """This node has released: its first heir may follow now."""
+    def there(self, record: Epoch) -> None:
+        """The release `record` of this node's can be read: its first heir may look, whether or not it counts."""
         self._tell_heir(record)
+        self._there = record.nonce
+
+    def released(self, record: Epoch) -> None:
+        """This node has released: its first heir may follow now, and was told when the release could be read."""
+        if record.nonce != self._there:
+            self._tell_heir(record)
         self._released = record
         self._world.call_later(self._later_s, self.remind)
 

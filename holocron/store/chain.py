@@ -14,6 +14,8 @@ Epochs, control requests and journals are chains. Four rules make a chain safe t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from holocron.errors import RecordUnreadable
@@ -168,11 +170,19 @@ class Chain:
         """What stands at `number`: `Found`, `Oversize`, `Absent` ("nothing new", no more), `Unclear` or `Denied`."""
         return (yield from ask(self.store, Get(self.key(number)), deadline))
 
-    def create(self, number: int, body: bytes, deadline: Deadline) -> Procedure[Outcome]:
-        """Create object `number` with `body`, which must hold a nonce; the same bytes are sent until it is settled."""
+    def create(
+        self, number: int, body: bytes, deadline: Deadline, there: Callable[[], object] | None = None
+    ) -> Procedure[Outcome]:
+        """Create object `number` with `body`, which must hold a nonce; the same bytes are sent until it is settled.
+
+        Args:
+            there: called when it can be read, which is not yet to say that it counts: the floor is still to be read.
+        """
         result = yield from replace(self.store, self.key(number), body, None, deadline)
         match result:
             case Replaced():
+                if there is not None:
+                    there()
                 return (yield from self._above_floor(number, deadline))
             case Held(found=found):
                 return Lost(number, found)

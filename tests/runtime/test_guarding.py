@@ -19,7 +19,7 @@ from holocron.runtime.guarding.words import Charges, Entrusted, Led, Left, Stood
 from holocron.runtime.guarding.words import decode as word_in
 from holocron.runtime.guarding.words import encode as line_of
 from holocron.runtime.notices import StoreRegained
-from holocron.store.base import Delete, Get, Put, Request, Store
+from holocron.store.base import Answer, Delete, Get, Put, Request, Store
 from holocron.store.chain import Chain
 from holocron.store.drive import drive
 from holocron.store.memory import MemoryStore
@@ -85,6 +85,30 @@ def test_the_head_of_the_tenure_is_followed_by_its_release(store: Store) -> None
         ("PUT", numbered(EPOCHS, 4)),
         ("GET", EPOCH_FLOOR),
     ]
+
+
+def test_the_release_is_told_of_once_it_can_be_read(store: Store) -> None:
+    """Told before the floor is read, for a hint only causes a read; and not at all where nothing was written (16)."""
+    told: list[Epoch] = []
+    asked: list[str] = []
+
+    def watch(inner: Store, request: Request, timeout_s: float) -> Answer:
+        asked.append(f"{type(request).__name__} {len(told)}")
+        return inner.perform(request, timeout_s)
+
+    def procedure(where: Store) -> Epoch | None:
+        chain = Chain(where, EPOCHS, EPOCH_FLOOR, made.UUID)
+        return drive(
+            release(chain, CHARGE, SystemClock().now, lambda: "fresh", made.deadline(), told.append), SystemClock()
+        )
+
+    meddler = Meddler(store)
+    meddler.rule(anything, watch)
+    record = procedure(meddler)
+    assert told == [record] == [heads(store)]
+    assert asked == ["Get 0", "Put 0", "Get 1"]
+    assert procedure(store) is None
+    assert len(told) == 1
 
 
 def test_a_renewal_that_was_under_way_is_released_too(store: Store) -> None:

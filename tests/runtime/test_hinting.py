@@ -18,14 +18,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from holocron import Cluster, Node, Runtime, Settings, aio
 from holocron.errors import SettingsError
 from holocron.layout import EPOCHS
 from holocron.protocol.hinting import MOST_WASTED
+from holocron.records import Member
 from holocron.runtime.hearing import Ear, listen
+from holocron.runtime.hinter import tell_heirs
 from holocron.runtime.hinting import Hint, Kind, datagram, send, topic, understood
 from holocron.store.memory import MemoryStore
+from tests.runtime import made
 from tests.runtime.conftest import SETTINGS
 from tests.runtime.made import keys
 from tests.runtime.stores import Meddler
@@ -188,6 +192,38 @@ def test_the_heir_of_a_killed_process_is_told_by_its_guardian(nodes: Start, tmp_
         finally:
             leader.kill()
     until(lambda: heir.term is not None, "the heir leads")
+
+
+def test_a_guardian_tells_the_heirs_of_the_dead_each_by_its_place() -> None:
+    """The first heir is told that it may follow, the next two that there is news, nobody else (rules 8, 16)."""
+    sent: list[tuple[tuple[str, ...], int, Kind, str]] = []
+
+    def note(addresses: Iterable[str], cluster: str, number: int, *, kind: Kind = "news", node: str = "") -> int:
+        assert cluster == made.UUID
+        sent.append((tuple(addresses), number, kind, node))
+        return len(sent[-1][0])
+
+    def listening(node: str, rank: int, **more: object) -> Member:
+        return replace(made.row(node, rank), hints=f"10.0.0.{rank}:7400", **{"standing": True, **more})
+
+    heirs = [listening(node, rank) for rank, node in enumerate("bcde", start=2)]
+    view = (listening("alpha", 1), listening("gone", 9, status="gone"), listening("aside", 8, standing=False), *heirs)
+    release = replace(made.epoch(4, topology=view), kind="release")
+    assert tell_heirs(release, note) == 3
+    assert sent == [
+        (("10.0.0.2:7400",), 4, "release", "b"),
+        (("10.0.0.3:7400",), 4, "news", "c"),
+        (("10.0.0.4:7400",), 4, "news", "d"),
+    ]
+    sent.clear()
+    # Whoever listens nowhere has no part in it; a leader that did not listen sent none, and neither does its guardian.
+    deaf = replace(release, topology=(view[0], replace(made.row("b", 2), standing=True), *heirs[1:]))
+    assert tell_heirs(deaf, note) == 2
+    assert sent[0] == ((), 4, "release", "b")
+    sent.clear()
+    assert tell_heirs(replace(release, topology=(made.row("alpha"), *heirs)), note) == 0
+    assert tell_heirs(replace(release, topology=tuple(heirs)), note) == 0
+    assert sent == []
 
 
 def test_hints_are_counted(nodes: Start) -> None:

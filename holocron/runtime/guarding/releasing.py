@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from holocron.clock import Instant, stamp
 from holocron.errors import RecordUnreadable
@@ -15,7 +16,12 @@ __all__ = ["release"]
 
 
 def release(
-    chain: Chain, charge: Charge, now: Callable[[], Instant], nonce: Callable[[], str], deadline: Deadline
+    chain: Chain,
+    charge: Charge,
+    now: Callable[[], Instant],
+    nonce: Callable[[], str],
+    deadline: Deadline,
+    told: Callable[[Epoch], object] = lambda _: None,
 ) -> Procedure[Epoch | None]:
     """Release the tenure of `charge`, whose process is dead; the release, or None where there is nothing to release.
 
@@ -23,12 +29,15 @@ def release(
     this stands where a renewal of the dead process would have stood, and a slot that was trimmed meanwhile shows in the
     floor, as it would have shown to that renewal. A renewal that was under way at the death may have taken the next
     number. Then the release follows that one; whoever else has taken it has released us from releasing.
+
+    Args:
+        told: called with the release as soon as it can be read, a round trip before it is known to count (rule 16).
     """
     reply = yield from chain.read(charge.epoch, deadline)
     head = _tenure(chain, charge, charge.epoch, reply.answer)
     while head is not None:
         record = release_after(head, nonce(), stamp(now().wall_s))
-        outcome = yield from chain.create(record.epoch, encode(record), deadline)
+        outcome = yield from chain.create(record.epoch, encode(record), deadline, partial(told, record))
         match outcome:
             case Created():
                 return record
