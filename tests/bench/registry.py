@@ -53,10 +53,21 @@ class Bench:
     quick: bool
     address: Callable[[Peer], str]
     dice: random.Random = field(default_factory=random.Random)
+    # What was named since the last time that anybody tidied up.
+    _used: list[str] = field(default_factory=list)
 
-    def key(self) -> str:
-        """A name for an election that nobody else has."""
-        return f"bench-{self.dice.getrandbits(48):012x}"
+    def key(self, *, lasting: bool = False) -> str:
+        """A name for an election that nobody else has; of one that is not `lasting`, nothing stays after the sample."""
+        key = f"bench-{self.dice.getrandbits(48):012x}"
+        if not lasting:
+            self._used.append(key)
+        return key
+
+    def tidy(self, peer: Peer) -> None:
+        """Have `peer` forget the elections of the last sample, so that the next finds its server as the first did."""
+        used, self._used = self._used, []
+        if used:
+            peer.forget(self.address(peer), used)
 
 
 @dataclass(frozen=True)

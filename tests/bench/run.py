@@ -145,3 +145,6 @@ def _one(bench: Bench, row: Row, peer: Peer, cell: Cell) -> None:
         cell.missing = str(error)
     except Exception as error:  # noqa: BLE001 - a peer that fails is a result, and must not end the run
         cell.failed = f"{type(error).__name__}: {error}"[:400]
+    # A server that is too busy to forget makes the next sample slower, and no more.
+    with contextlib.suppress(Exception):
+        bench.tidy(peer)

@@ -87,6 +87,9 @@ class Peer:
         """`job.count` contenders; called in the worker."""
         raise NotImplementedError
 
+    def forget(self, address: str, keys: Sequence[str]) -> None:
+        """Take what elections have left behind off the server, where that would make it slower for the next."""
+
     def cold(self, job: Job) -> str:
         """A program as small as can be that leads, prints a line, reads one, and releases. Its environment is ours."""
         raise NotImplementedError

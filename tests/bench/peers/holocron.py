@@ -78,6 +78,17 @@ class Holocron(Peer):
         runtime = Runtime(location, settings=settings, options=options)
         return [_Candidate(node) for node in runtime.start_many(job.count, **more)]
 
+    def forget(self, address: str, keys: Sequence[str]) -> None:
+        """Delete every object of theirs: for a LIST, moto goes through all keys of the bucket."""
+        import boto3
+
+        with contextlib.closing(boto3.client("s3", endpoint_url=f"http://{address}")) as client:
+            for key in keys:
+                for page in client.get_paginator("list_objects_v2").paginate(Bucket="holocron", Prefix=f"{key}/"):
+                    if page.get("Contents"):
+                        objects: Any = [{"Key": one["Key"]} for one in page["Contents"]]
+                        client.delete_objects(Bucket="holocron", Delete={"Objects": objects})
+
     def cold(self, job: Job) -> str:
         """A new node, or with the option `node_id` that node again."""
         node_id = job.options.get("node_id")

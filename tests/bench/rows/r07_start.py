@@ -64,7 +64,7 @@ def _whole(command: Sequence[str], peer: Peer) -> float:
 def _key(bench: Bench, peer: Peer) -> str:
     """An election that was founded before, and that nobody holds."""
     if peer.name not in _FOUNDED:
-        key = bench.key()
+        key = bench.key(lasting=True)
         _until_line(peer.cold(Job(peer.name, bench.address(peer), key, _TTL_S)), peer)
         _FOUNDED[peer.name] = key
     return _FOUNDED[peer.name]
