@@ -46,12 +46,14 @@ class Bench:
         many_ttl_s: the same for a hundred nodes of Holocron, for which its server here would be too slow otherwise.
         quick: whether to show that all works rather than to measure.
         address: where the server of a peer answers, "host:port"; started on the first call.
+        peers: all that are measured in this run.
     """
 
     ttl_s: float
     many_ttl_s: float
     quick: bool
     address: Callable[[Peer], str]
+    peers: tuple[Peer, ...] = ()
     dice: random.Random = field(default_factory=random.Random)
     # What was named since the last time that anybody tidied up.
     _used: list[str] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,10 +55,16 @@ class _Servers:
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
+        # A row may measure several peers at once.
+        self._lock = threading.Lock()
         self._addresses: dict[str, str] = {}
         self._broken: dict[str, str] = {}
 
     def address(self, peer: Peer) -> str:
+        with self._lock:
+            return self._address(peer)
+
+    def _address(self, peer: Peer) -> str:
         if peer.name in self._broken:
             raise RuntimeError(self._broken[peer.name])
         if peer.name not in self._addresses:
@@ -116,7 +123,7 @@ def measure(
     environment = {name: value for peer in present for name, value in peer.environment.items() if name[:4] == "AWS_"}
     with contextlib.ExitStack() as stack:
         stack.enter_context(_credentials(environment))
-        bench = Bench(ttl_s, many_ttl_s, quick, _Servers(stack).address)
+        bench = Bench(ttl_s, many_ttl_s, quick, _Servers(stack).address, tuple(present))
         for row in rows:
             cells: list[tuple[Peer, Cell]] = []
             for peer in present:

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from holocron.records import encode
 from tests.bench.__main__ import main
+from tests.bench.grouped import Grouped
 from tests.bench.peers.all import PEERS
 from tests.bench.peers.base import Candidate, Job, Peer, Unavailable
 from tests.bench.picture import draw
-from tests.bench.proxy import Proxy, _Frames, _Matches
+from tests.bench.proxy import Proxy, _Claims, _Frames, _Matches
 from tests.bench.registry import Bench, Limit, Row, Sample, load
-from tests.bench.report import as_json, as_text, shortfalls
+from tests.bench.report import as_json, as_text, shortfalls, verdicts
 from tests.bench.run import measure
+from tests.runtime.made import epoch
 
 
 class _Fake(Peer):
@@ -94,6 +97,84 @@ def test_what_falls_short_is_named() -> None:
     assert shortfalls(results) == ["one, the case: min is 1 ms, wanted at least 1.5"]
     results = measure([_row("one", {"holocron": ["never"]}, [], kept)], peers, 1)
     assert shortfalls(results) == ["one, the case: median cannot be judged: never"]
+
+
+def test_a_limit_may_rest_on_what_the_same_run_measured() -> None:
+    """The bound is reckoned from medians of other cases, and cannot be judged where one of them is not there."""
+    told: dict[str, list[Sample]] = {"one": [8.0], "many": [21.0], "alone": [3.0, 5.0], "failed": ["never"]}
+    limits = (
+        Limit("one", "median", most=10.0, plus=(("alone", 1.0),)),
+        Limit("many", "max", most=0.0, plus=(("one", 2.0), ("alone", 1.0))),
+        Limit("many", "max", most=0.0, plus=(("failed", 2.0),)),
+        Limit("many", "max", most=0.0, plus=(("no such case", 2.0),)),
+    )
+    row = Row("one", "a row", "ms", lambda _: tuple(told), lambda _, __, case: told[case], limits)
+    results = measure([row], [_Fake("holocron")], 1)
+    assert [(verdict.kept, verdict.line.rpartition("wanted ")[2]) for verdict in verdicts(results)[:2]] == [
+        (True, "at most 14"),
+        (False, "at most 20"),
+    ]
+    assert [verdict.kept for verdict in verdicts(results)[2:]] == [None, None]
+    text = as_text(results, {"holocron": _Fake("holocron")})
+    assert "what Holocron must reach: 1 of 4 reached" in text
+    assert re.search(r"falls short +one, many: max is 21 ms, wanted at most 20", text)
+    assert re.search(r"unknown +one, many: max cannot be judged: failed was not measured", text)
+
+
+def test_one_experiment_gives_several_cases() -> None:
+    """It is made once a round; where it fails, each of its cases is told why, and it is not made again."""
+    made: list[str] = []
+
+    def good(bench: Bench, peer: Peer) -> dict[str, Sample]:
+        made.append("good")
+        return {"a": float(len(made)), "b": "words"}
+
+    def bad(bench: Bench, peer: Peer) -> dict[str, Sample]:
+        made.append("bad")
+        raise ValueError("it broke")
+
+    grouped = Grouped({good: ("a", "b"), bad: ("c", "d")})
+    row = Row("one", "a row", "", grouped.cases, grouped.measure)
+    results = measure([row], [_Fake("holocron"), _Fake("other")], 2)
+    assert made == ["good", "bad", "good"]
+    cells = {cell.case: cell for cell in results.of(row)}
+    assert (cells["a"].samples, dict(cells["b"].words)) == ([1.0, 3.0], {"words": 2})
+    assert cells["c"].failed == cells["d"].failed == "ValueError: it broke"
+
+
+def test_attempts_at_an_epoch_are_seen_wherever_a_piece_of_the_stream_ends() -> None:
+    """Which epoch, and whose it would be; other requests are none, whatever they look like."""
+    record = encode(epoch(7))
+    stream = (
+        b'PUT /b/x/members/7.json HTTP/1.1\r\nHost: x\r\n\r\n{"leader": {"node": "beta"}}'
+        b"GET /b/x/epochs/0000000000000006.json HTTP/1.1\r\n\r\n"
+        b"PUT /b/x/epochs/0000000000000007.json HTTP/1.1\r\nHost: x\r\n\r\n" + record
+    )
+    for step in (1, 7, len(stream)):
+        seen: list[tuple[int, str]] = []
+        counter = _Claims(lambda number, node, seen=seen: seen.append((number, node)))  # type: ignore[misc]  # bound now
+        assert sum(counter.feed(stream[at : at + step]) for at in range(0, len(stream), step)) == 1
+        assert seen == [(7, "alpha")]
+
+
+def test_what_an_election_left_behind_is_forgotten_but_for_what_is_to_last() -> None:
+    """Each sample finds the server as the first one did."""
+    forgotten: list[str] = []
+
+    class Forgetful(_Fake):
+        def forget(self, address: str, keys: Sequence[str]) -> None:
+            forgotten.extend(keys)
+
+    keys: list[str] = []
+
+    def measured(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
+        keys.append(bench.key())
+        keys.append(bench.key(lasting=True))
+        return [1.0]
+
+    measure([Row("one", "a row", "", lambda _: ("a", "b"), measured)], [Forgetful("holocron")], 1)
+    assert forgotten == keys[::2]
+    assert len(set(keys)) == 4
 
 
 def test_a_peer_that_is_not_installed_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
