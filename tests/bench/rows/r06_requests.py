@@ -14,8 +14,10 @@ from tests.bench.registry import Bench, Limit, Row, Sample, register
 
 TTL_S = 10.0
 CASES = ("leader", "follower", "leader MB", "follower MB")
-# What Holocron must reach is a matter of a few requests. See README.md for the edges.
+# What Holocron must reach is a matter of a few requests: hence a whole minute, and whole rounds.
 _WINDOW_S, _QUICK_S = 60.0, 5.0
+# Whoever has asked for nothing for so long has ended a round.
+_QUIET_S = 0.5
 _TOLD: dict[str, dict[str, float] | Exception] = {}
 
 
@@ -49,6 +51,24 @@ def _tried(bench: Bench, peer: Peer) -> dict[str, float] | Exception:
         return error
 
 
+def _between_bursts(way: Proxy) -> tuple[int, float]:
+    """How many requests have passed, and when that was: just after some did, so that only whole rounds are counted.
+
+    After a ttl it is told in any case, for a client that asks for nothing, or all the time, has no bursts.
+    """
+    end_s = time.monotonic() + TTL_S
+    first = last = way.requests
+    changed_s = began_s = time.monotonic()
+    while began_s < end_s:
+        time.sleep(0.02)
+        began_s = time.monotonic()
+        if way.requests != last:
+            last, changed_s = way.requests, began_s
+        elif last != first and began_s - changed_s >= _QUIET_S:
+            return last, changed_s
+    return last, began_s
+
+
 def _counted(bench: Bench, peer: Peer) -> dict[str, float]:
     address, key = bench.address(peer), bench.key()
     told = {}
@@ -58,10 +78,11 @@ def _counted(bench: Bench, peer: Peer) -> dict[str, float]:
             # Coming aboard has its own requests.
             time.sleep(1.0 if bench.quick else TTL_S * 0.8)
             window_s = _QUICK_S if bench.quick else _WINDOW_S
-            before = one.requests, two.requests
+            before = [_between_bursts(way) for way in (one, two)]
             time.sleep(window_s)
-            for name, way, worker, was in zip(CASES, (one, two), (first, second), before, strict=False):
-                told[name] = (way.requests - was) * 60 / window_s
+            for name, way, worker, (was, began_s) in zip(CASES, (one, two), (first, second), before, strict=False):
+                count, ended_s = _between_bursts(way)
+                told[name] = (count - was) * 60 / (ended_s - began_s)
                 told[name + " MB"] = _resident_mb(worker.process.pid)
     return told
 
