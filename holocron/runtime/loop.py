@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 from holocron.clock import Clock, Instant, PacedClock, SystemClock
 from holocron.errors import NodeStopped
+from holocron.layout import EPOCH_FLOOR, EPOCHS
 from holocron.observe.logs import logger
 from holocron.runtime.waiting import Promised, start, wait_for
 from holocron.runtime.world import World, run
-from holocron.store.base import Answer, Procedure, Request, Store, Unclear
+from holocron.store.base import Answer, Get, List, Procedure, Put, Request, Store, Unclear
 
 __all__ = ["Loop"]
 
@@ -29,6 +30,8 @@ _T = TypeVar("_T")
 
 # The longest that the scheduler sleeps on: what is due is read off the clock, and that may have been moved meanwhile.
 _NAP_S = 1.0
+# How many requests that a lease hangs on go before the others, side by side; more of them wait their turn with those.
+_URGENT_THREADS = 4
 # The shortest delay that is one: less than this, added to a clock's reading, may be no later at all.
 _GRAIN_S = 1e-9
 
@@ -48,6 +51,10 @@ class Loop:
         self._closed = False
         self._awaited: set[Future[Any]] = set()
         self._io = ThreadPoolExecutor(io_threads, thread_name_prefix="holocron-io")
+        self._io_threads = io_threads
+        # Threads for a few requests that may go before the others, and how many each pool has not answered yet.
+        self._urgent = ThreadPoolExecutor(_URGENT_THREADS, thread_name_prefix="holocron-urgent")
+        self._under_way = {self._io: 0, self._urgent: 0}
         self._thread = start(self.clock, self._work, "holocron-scheduler")
 
     def now(self) -> Instant:
@@ -62,7 +69,20 @@ class Loop:
         return random.uniform(low, high)  # noqa: S311 - spreads out crowds, keeps no secret
 
     def perform(self, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]) -> None:
-        self.put(self._io, store, request, timeout_s, done)
+        # Where many nodes share these threads and the store is slow, what a lease hangs on does not wait behind polls.
+        with self._ready:
+            crowded = self._under_way[self._io] >= self._io_threads
+            ahead = crowded and self._under_way[self._urgent] < _URGENT_THREADS and _urgent(request)
+            pool = self._urgent if ahead else self._io
+            self._under_way[pool] += 1
+
+        def answered(answer: Answer) -> None:
+            # On the scheduler's thread, so that what follows from the answer is the next to go ahead.
+            with self._ready:
+                self._under_way[pool] -= 1
+            done(answer)
+
+        self.put(pool, store, request, timeout_s, answered)
 
     def put(
         self,
@@ -138,7 +158,8 @@ class Loop:
         with self._ready:
             self._closed = True
             self._ready.notify()
-        self._io.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._io, self._urgent):
+            pool.shutdown(wait=False, cancel_futures=True)
         if threading.current_thread() is not self._thread:
             self._thread.join(5)
         with self._ready:
@@ -170,6 +191,18 @@ class Loop:
 
     def _first(self) -> tuple[float, int, Callable[[], None]] | None:
         return self._heap[0] if self._heap else None
+
+
+def _urgent(request: Request) -> bool:
+    """Whether a lease may hang on `request`: an epoch that is to be created, the LIST before it, the floor after it."""
+    match request:
+        case Put(key=key):
+            return key.startswith(EPOCHS)
+        case List(prefix=prefix):
+            return prefix == EPOCHS
+        case Get(key=key):
+            return key == EPOCH_FLOOR
+    return False
 
 
 def _closed() -> NodeStopped:
