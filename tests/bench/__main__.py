@@ -12,8 +12,8 @@ from tests.bench.registry import load
 from tests.bench.report import as_json, as_text
 from tests.bench.run import measure
 
-# About a quarter of an hour on two cores that have nothing else to do.
-REPEATS = 5
+# About twenty minutes on two cores that have nothing else to do: README.md has the time of each row.
+REPEATS = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
