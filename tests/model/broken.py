@@ -5,6 +5,7 @@ Each names the world in which it is caught and the invariant that it breaks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -119,16 +120,20 @@ def boottime_holder(tenure: Tenure | None, now: Instant) -> bool:
 class NoFloorAfterWin(Chain):
     """Rule 7 broken: a win counts without the floor having been read after it."""
 
-    def create(self, number: int, body: bytes, deadline: Deadline) -> Procedure[Outcome]:
+    def create(
+        self, number: int, body: bytes, deadline: Deadline, there: Callable[[], object] | None = None
+    ) -> Procedure[Outcome]:
         chain = Chain(self.store, self.prefix, None, self.cluster, self.suffix)
-        return (yield from chain.create(number, body, deadline))
+        return (yield from chain.create(number, body, deadline, there))
 
 
 class BelievesClashes(Chain):
     """The table of outcomes broken: a 412 is believed without a look at the nonce that stands there."""
 
-    def create(self, number: int, body: bytes, deadline: Deadline) -> Procedure[Outcome]:
-        outcome = yield from super().create(number, body, deadline)
+    def create(
+        self, number: int, body: bytes, deadline: Deadline, there: Callable[[], object] | None = None
+    ) -> Procedure[Outcome]:
+        outcome = yield from super().create(number, body, deadline, there)
         return Created(number, 1) if isinstance(outcome, Lost) else outcome
 
 
@@ -172,8 +177,10 @@ class DeletesHead(Chain):
 class UnknownIsRefused(Chain):
     """I10 broken: a creation whose outcome nobody can tell is called refused, and so is the value in it."""
 
-    def create(self, number: int, body: bytes, deadline: Deadline) -> Procedure[Outcome]:
-        outcome = yield from super().create(number, body, deadline)
+    def create(
+        self, number: int, body: bytes, deadline: Deadline, there: Callable[[], object] | None = None
+    ) -> Procedure[Outcome]:
+        outcome = yield from super().create(number, body, deadline, there)
         return Refused(outcome.error) if isinstance(outcome, Unknown) else outcome
 
 

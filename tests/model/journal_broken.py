@@ -48,21 +48,25 @@ def no_fence(
 class AcksBeforeTheFloor(Chain):
     """Entries are acknowledged when they are written, without the floor having been read after it."""
 
-    def create(self, number: int, body: bytes, deadline: Deadline) -> Procedure[Outcome]:
+    def create(
+        self, number: int, body: bytes, deadline: Deadline, there: Callable[[], object] | None = None
+    ) -> Procedure[Outcome]:
         if slot_of(number, body).kind == "fence":
-            return (yield from super().create(number, body, deadline))
+            return (yield from super().create(number, body, deadline, there))
         unbounded = Chain(self.store, self.prefix, None, self.cluster, self.suffix)
-        return (yield from unbounded.create(number, body, deadline))
+        return (yield from unbounded.create(number, body, deadline, there))
 
 
 class FencesBeforeTheFloor(Chain):
     """The fence stands when it is written, without the floor having been read after it."""
 
-    def create(self, number: int, body: bytes, deadline: Deadline) -> Procedure[Outcome]:
+    def create(
+        self, number: int, body: bytes, deadline: Deadline, there: Callable[[], object] | None = None
+    ) -> Procedure[Outcome]:
         if slot_of(number, body).kind == "entries":
-            return (yield from super().create(number, body, deadline))
+            return (yield from super().create(number, body, deadline, there))
         unbounded = Chain(self.store, self.prefix, None, self.cluster, self.suffix)
-        return (yield from unbounded.create(number, body, deadline))
+        return (yield from unbounded.create(number, body, deadline, there))
 
 
 class AcksOutOfOrder(Writer):
