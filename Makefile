@@ -37,7 +37,7 @@ help:
 	@echo "make explore    every interleaving at small bounds, breadth first: make explore STATES=12000000"
 	@echo "make mutants    the code that ships, broken on purpose in many ways: which check catches which"
 	@echo "make chaos      real processes killed, frozen and cut off: make chaos MINUTES=20"
-	@echo "make bench      Holocron beside its peers, twenty minutes: make bench BENCH='--only failover'"
+	@echo "make bench      Holocron beside its peers, half an hour: make bench BENCH='--only failover'"
 	@echo "make bench-peers  installs the peers for it (Debian: the servers if you are root)"
 	@echo "make all        lint, types and test"
 	@echo "make test-ceph  the tests against Ceph's object gateway (Debian: installs it if you are root)"

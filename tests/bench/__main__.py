@@ -12,7 +12,7 @@ from tests.bench.registry import load
 from tests.bench.report import as_json, as_text
 from tests.bench.run import measure
 
-# About twenty minutes on two cores that have nothing else to do: README.md has the time of each row.
+# Half an hour on two busy cores, less on idle ones: README.md has the time of each row.
 REPEATS = 4
 
 

@@ -35,7 +35,7 @@ __all__ = ["Found", "Wanted", "watch"]
 
 _IO_THREADS = 32
 # Coming aboard, settling and stopping, on a busy machine; this only bounds a crowd that hangs.
-_BOUND_S = 150.0
+_BOUND_S = 200.0
 
 
 @dataclass(frozen=True)

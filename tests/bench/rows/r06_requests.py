@@ -14,7 +14,7 @@ from tests.bench.registry import Bench, Limit, Row, Sample, register
 
 TTL_S = 10.0
 CASES = ("leader", "follower", "leader MB", "follower MB")
-# What Holocron must reach is a matter of a few requests: hence a whole minute, and whole rounds.
+# What Holocron must reach is a matter of a few requests: hence a whole minute, from the end of a round.
 _WINDOW_S, _QUICK_S = 60.0, 5.0
 # Whoever has asked for nothing for so long has ended a round.
 _QUIET_S = 0.5
@@ -51,10 +51,11 @@ def _tried(bench: Bench, peer: Peer) -> dict[str, float] | Exception:
         return error
 
 
-def _between_bursts(way: Proxy) -> tuple[int, float]:
-    """How many requests have passed, and when that was: just after some did, so that only whole rounds are counted.
+def _after_a_burst(way: Proxy) -> tuple[int, float]:
+    """How many requests have passed, and when that was: just after some did.
 
-    After a ttl it is told in any case, for a client that asks for nothing, or all the time, has no bursts.
+    A window that begins there has no more rounds in it than belong into its length. After a ttl it is told in any case,
+    for a client that asks for nothing, or all the time, has no bursts.
     """
     end_s = time.monotonic() + TTL_S
     first = last = way.requests
@@ -78,11 +79,10 @@ def _counted(bench: Bench, peer: Peer) -> dict[str, float]:
             # Coming aboard has its own requests.
             time.sleep(1.0 if bench.quick else TTL_S * 0.8)
             window_s = _QUICK_S if bench.quick else _WINDOW_S
-            before = [_between_bursts(way) for way in (one, two)]
-            time.sleep(window_s)
+            before = [_after_a_burst(way) for way in (one, two)]
             for name, way, worker, (was, began_s) in zip(CASES, (one, two), (first, second), before, strict=False):
-                count, ended_s = _between_bursts(way)
-                told[name] = (count - was) * 60 / (ended_s - began_s)
+                time.sleep(max(0.0, began_s + window_s - time.monotonic()))
+                told[name] = (way.requests - was) * 60 / window_s
                 told[name + " MB"] = _resident_mb(worker.process.pid)
     return told
 
