@@ -76,8 +76,8 @@ def _counted(bench: Bench, peer: Peer) -> dict[str, float]:
     with Proxy(address, peer.protocol) as one, Proxy(address, peer.protocol) as two:
         leader, follower = (Job(peer.name, way.address, key, TTL_S) for way in (one, two))
         with pair(leader, follower) as (first, second):
-            # Coming aboard has its own requests.
-            time.sleep(1.0 if bench.quick else TTL_S * 0.8)
+            # Coming aboard has its own requests, and so has taking in a newcomer, a heartbeat or two later.
+            time.sleep(1.0 if bench.quick else TTL_S * 2.5)
             window_s = _QUICK_S if bench.quick else _WINDOW_S
             before = [_after_a_burst(way) for way in (one, two)]
             for name, way, worker, (was, began_s) in zip(CASES, (one, two), (first, second), before, strict=False):
