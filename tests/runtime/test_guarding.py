@@ -91,6 +91,7 @@ def test_the_release_is_told_of_once_it_can_be_read(store: Store) -> None:
     """Told before the floor is read, for a hint only causes a read; and not at all where nothing was written (16)."""
     told: list[Epoch] = []
     asked: list[str] = []
+    nonces = (f"fresh{number}" for number in itertools.count(1))
 
     def watch(inner: Store, request: Request, timeout_s: float) -> Answer:
         asked.append(f"{type(request).__name__} {len(told)}")
@@ -99,7 +100,7 @@ def test_the_release_is_told_of_once_it_can_be_read(store: Store) -> None:
     def procedure(where: Store) -> Epoch | None:
         chain = Chain(where, EPOCHS, EPOCH_FLOOR, made.UUID)
         return drive(
-            release(chain, CHARGE, SystemClock().now, lambda: "fresh", made.deadline(), told.append), SystemClock()
+            release(chain, CHARGE, SystemClock().now, lambda: next(nonces), made.deadline(), told.append), SystemClock()
         )
 
     meddler = Meddler(store)
