@@ -105,9 +105,9 @@ def test_what_retention_costs_is_counted() -> None:
     month = MONTH_S / Settings().renew_every
     assert f": {show_usd(cost_usd({'PUT': 2, 'LIST': 2}) * month / batch)} in the first row" in PROSE
     kept = encode(compact(1, batch, tuple(Past(epoch=one.epoch, record=one) for one in epochs[:batch]), made.UUID, "t"))
-    assert "epoch leaves 1.7 kB in it with three nodes" in PROSE
-    assert len(kept) / batch == pytest.approx(1700, rel=0.15)
-    assert f"bucket grows by {1700 * month / 1e9:.1f} GB in 30 days" in PROSE
+    assert "epoch leaves 1.4 kB in it with three nodes" in PROSE
+    assert len(kept) / batch == pytest.approx(1400, rel=0.15)
+    assert f"bucket grows by {1400 * month / 1e9:.1f} GB in 30 days" in PROSE
 
 
 class JournalCounts(MemoryStore):

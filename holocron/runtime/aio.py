@@ -107,6 +107,10 @@ class Node:
         """Release leadership if this node holds it, say goodbye and stop. Calling it again is harmless."""
         await outcome(aside(partial(self._node.stop, timeout)))
 
+    async def stand_aside(self) -> None:
+        """Stand for election no more, for the node is about to be stopped with others. See `holocron.Node`."""
+        self._node.stand_aside()
+
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until the node has stopped, by `stop` or by itself (see `failure`); False if `timeout` came first."""
         return await signalled(self._node._gone, timeout)

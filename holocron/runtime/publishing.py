@@ -42,9 +42,9 @@ class Publisher:
         except TimeoutError:
             raise self.unsettled(term) from None
 
-    def unsettled(self, term: int) -> OutcomeUnknown:
-        """What is raised where nobody knows in time what became of a value."""
-        return OutcomeUnknown(f"node {self._node}: what was to ride in an epoch of term {term} was not settled in time")
+    def unsettled(self, term: int, doing: str = "publishing") -> OutcomeUnknown:
+        """What is raised where nobody knows in time what became of a value, or of a pause."""
+        return OutcomeUnknown(f"node {self._node}: {doing} in term {term} was not settled in time")
 
     def publish_nowait(self, lease: Lease | None, value: bytes) -> tuple[int, Future[int]]:
         """As `publish`, without waiting: the term in which it is asked for, and the epoch to come."""
@@ -62,7 +62,7 @@ class Publisher:
         try:
             return epoch.result(timeout)
         except TimeoutError:
-            raise self.unsettled(term) from None
+            raise self.unsettled(term, "the pause asked for") from None
 
     def _ask(
         self, lease: Lease | None, what: str, *, value: bytes | None = None, pause_s: float | None = None

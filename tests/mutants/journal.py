@@ -50,9 +50,8 @@ MUTANTS = (
         edits=(
             edit(
                 journal.raise_fence,
-                "        if numbers and numbers[-1] >= free + WINDOW:\n",
-                "        if numbers:\n            free = numbers[-1] + 1\n"
-                "        if numbers and numbers[-1] >= free + WINDOW:\n",
+                "        proof = yield from _proof(",
+                "        free = numbers[-1] + 1 if numbers else free\n        proof = yield from _proof(",
             ),
         ),
         regime="production",

@@ -132,7 +132,7 @@ MUTANTS = (
     Mutant(
         name="an operator's request to an earlier leader is obeyed by a later one",
         rule="rule 13",
-        edits=(edit(Engine._control_read, "if result.term != tenure.term:", "if False:"),),
+        edits=(edit(Engine._control_read, "meant = result.term == tenure.term", "meant = True"),),
     ),
     Mutant(
         name="a stranger's file under epochs/ keeps a cluster from being founded",

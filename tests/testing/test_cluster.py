@@ -51,7 +51,7 @@ def test_nothing_happens_until_time_is_let_pass(holocron_cluster: MakeCluster) -
 
 
 def test_an_hour_passes_at_once_with_all_that_happens_in_it(holocron_cluster: MakeCluster) -> None:
-    """One tenure, renewed every third of the ttl, and a beacon with every ttl: each timer at its own moment."""
+    """One tenure, renewed every third of the ttl, and a beacon within every ttl: each timer at its own moment."""
     cluster = holocron_cluster(2, Settings(ttl_s=60.0))
     cluster.campaign()
     leader = cluster.await_leader()
@@ -60,7 +60,8 @@ def test_an_hour_passes_at_once_with_all_that_happens_in_it(holocron_cluster: Ma
     assert (leader.node.term, leader.node.epoch) == (1, 1 + 3600 // 20)
     written = [read_epoch(cluster, number).written for number in range(60, 66)]
     assert written == [stamp(WALL_S + 20 * (number - 1)) for number in range(60, 66)]
-    assert read_beacon(cluster, "node-2").written == stamp(WALL_S + 3600)
+    # Beacons of a crowd are spread over a heartbeat from the first on, so this one's last is of the last 60 s.
+    assert stamp(WALL_S + 3540) < read_beacon(cluster, "node-2").written <= stamp(WALL_S + 3600)
     assert [member.status for member in leader.node.members()] == ["alive", "alive"]
 
 

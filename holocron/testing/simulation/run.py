@@ -344,8 +344,9 @@ class Life:
         for process in self.processes:
             if process.alive and process.stopped is None and process.seen_epoch < head:
                 self.violate("rule 10", f"{process.name} is at epoch {process.seen_epoch}, and {head} is long there")
-        # A stranger's object in the way of the chain is waited out like a lease that nobody can read.
-        if any((number_of(EPOCHS, key) or 0) >= head for key in self.strange):
+        # A stranger's object in the way of the chain is waited out like a lease that nobody can read, and whoever
+        # followed it may hear only now that it won.
+        if any((number_of(EPOCHS, key) or 0) >= head - 1 for key in self.strange):
             return
         for what in meter.overspent():
             self.violate("I14", what)
