@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holocron.layout import EPOCH_FLOOR, EPOCHS, HISTORY, history_key, numbered
-from holocron.records import Epoch, Floor, History, Past, decode
+from holocron.records import Epoch, Floor, History, Past, decode, encode
 from holocron.runtime import keeper
 from holocron.runtime.counting import CountingStore
 from holocron.runtime.history import Unread, find_epoch, read_back
@@ -136,6 +136,17 @@ def test_a_hole_that_the_floor_does_not_explain_is_told_and_nothing_goes(store: 
     assert isinstance(result, Dishonest)
     assert "0000000000000007" in result.error
     assert len(keys(store, EPOCHS)) == 19
+
+
+def test_an_epoch_behind_a_gap_is_told_and_nothing_goes(store: MemoryStore) -> None:
+    """One of this cluster's was written in a history that is lost; what a stranger put there is not (rules 12, 13)."""
+    put(store, numbered(EPOCHS, 30), b"foreign")
+    assert isinstance(swept(store, head=9), GcResult)
+    put(store, numbered(EPOCHS, 28), encode(epoch(28)))
+    result = swept(store)
+    assert isinstance(result, Dishonest)
+    assert "0000000000000028" in result.error
+    assert len(keys(store, EPOCHS)) == 17
 
 
 def test_a_batch_too_large_for_one_file_goes_into_several(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
