@@ -153,7 +153,8 @@ def test_an_unknown_command_that_was_durable_is_not_done_twice(nodes: Start, sto
         again = resumed(nodes, node, after)
         assert again.submit(b"5", key="a") == b"5"
         node.stop(0.2)
-        assert isinstance(first.exception(LIVENESS_S), OutcomeUnknown)
+        # Whether it heard of its successor first is a matter of its heartbeat; either leaves open what became of it.
+        assert isinstance(first.exception(LIVENESS_S), OutcomeUnknown | Superseded)
         release.set()
     assert after.applied == [5]
 
