@@ -29,6 +29,15 @@ while True:
     time.sleep(0.05)
 """
 
+# Reads a line from its terminal, and stays. No shell: one that is just starting a program may lose a Ctrl-C.
+READS = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print("got:" + input(), flush=True)
+while True:
+    signal.pause()
+"""
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> tuple[str, ...]:
@@ -187,7 +196,7 @@ def test_restart_waits_for_leadership_again(store: tuple[str, ...], tmp_path: Pa
 
 def test_a_command_reads_the_terminal_and_ctrl_c_reaches_it(store: tuple[str, ...]) -> None:
     """On a terminal the command is in the foreground, as under a shell."""
-    words = command("run", *store, "--log-level", "error", "--", "sh", "-c", "read line; echo got:$line; sleep 600")
+    words = command("run", *store, "--log-level", "error", "--", sys.executable, "-c", READS)
     child = pexpect.spawn(words[0], words[1:], env=clean_environment(), timeout=PATIENCE_S)
     try:
         child.sendline("hello")
