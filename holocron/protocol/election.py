@@ -107,13 +107,8 @@ def _take_in(state: Election, event: Event, now: Instant) -> Stepped:
             return state, []
         case HeadFound() | HeadConfirmed() | ChainFoundEmpty():
             return _looked(state, event, now)
-        case NextFound(seen=seen, took_s=took_s):
-            if state.business is not None and state.business.hint is not None:
-                # The read has shown one epoch; the hint may be of a later one.
-                state = hinting.heard(state, state.business.hint, now)
-            before_s = early_s(state, seen.read)
-            state = replace(state, business=None, failures=0, trip_s=smooth(state, took_s))
-            return adopt(state, seen, polled=True, early_s=before_s)
+        case NextFound():
+            return _read_on(state, event, now)
         case NextAbsent():
             return missed(state, event, now), []
         case LookFailed() | PollFailed():
@@ -169,7 +164,7 @@ def _act(state: Election, now: Instant) -> Stepped:
     if state.hint is not None:
         hint, state = state.hint, replace(state, hint=None)
         if hinting.heeds(state, hint, now):
-            return _read_for(state, hint, now)
+            return _poll(state, now, hint)
     if state.from_ is None or elapsed_waiter_s(state.from_, now) >= state.after_s:
         if state.misses and state.misses % 16 == 0 and not may_stand(state):
             # Who never takes over would never LIST, and after sleeping past retention wait for ever on a 404 (rule 7).
@@ -191,37 +186,42 @@ def _poll(state: Election, now: Instant, hint: Hinted | None = None) -> Stepped:
     return replace(state, business=Business("poll", now, hint=hint)), [ReadNext(number)]
 
 
-def _read_for(state: Election, hint: Hinted, now: Instant) -> Stepped:
-    """Rule 16: a read, and if a takeover may follow at once, the LIST that it starts with at the same time."""
-    if hint.released and state.head is not None and may_stand(state):
-        return replace(state, business=Business("look", now, hint=hint)), [LookForHead(state.head.epoch, ahead=True)]
-    return _poll(state, now, hint)
+def _read_on(state: Election, event: NextFound, now: Instant) -> Stepped:
+    business = state.business
+    if business is not None and business.hint is not None:
+        # The read has shown one epoch; the hint may be of a later one.
+        state = hinting.heard(state, business.hint, now)
+    before_s = early_s(state, event.seen.read)
+    state = replace(state, business=None, failures=0, trip_s=smooth(state, event.took_s))
+    state, actions = adopt(state, event.seen, polled=True, early_s=before_s)
+    return (state, actions) if business is None else _follow_at_once(state, actions, business.since, now)
 
 
 def _looked(state: Election, event: HeadFound | HeadConfirmed | ChainFoundEmpty, now: Instant) -> Stepped:
     takeover = state.business is not None and state.business.takeover
     if state.business is not None and state.business.hint is not None and not isinstance(event, HeadFound):
         state = hinting.wasted(state, now)
-    hinted_at = state.head.epoch if state.business is not None and state.business.hint and state.head else None
-    before_s = early_s(state, now)
     state = replace(state, business=None, looked=True, failures=0)
-    actions: list[Action] = []
     if isinstance(event, ChainFoundEmpty):
         if state.head is not None:
             return stop(state, Reason.STORE_DISHONEST, f"epoch {state.head.epoch} was there and the chain is empty now")
         state = replace(state, from_=now, after_s=state.rules.renew_every_s)
         return _take(state, event.asked, "first") if may_stand(state) else (state, [])
     if isinstance(event, HeadFound):
-        # A look for a hint that met nothing but the next epoch was a poll too.
-        polled = hinted_at is not None and event.seen.epoch == hinted_at + 1
-        state, actions = adopt(state, event.seen, polled, before_s)
-        # A head that nobody may believe in needs no second LIST: this one has shown that it is the head.
-        head = state.head
-        takeover = not state.stopped and head is not None and turn_s(state, head) == 0.0
+        state, actions = adopt(state, event.seen, polled=False)
+        return _follow_at_once(state, actions, event.asked, now)
     if takeover and state.head is not None and turn_has_come(state, now):
-        state, more = _take(state, event.asked, _cause(state, state.head))
-        return state, actions + more
-    return state, actions
+        return _take(state, event.asked, _cause(state, state.head))
+    return state, []
+
+
+def _follow_at_once(state: Election, actions: list[Action], since: Instant, now: Instant) -> Stepped:
+    """Rule 7: a head that nobody may believe in is followed from the very read, begun at `since`, that has found it."""
+    head = state.head
+    if state.stopped or head is None or turn_s(state, head) > 0 or not turn_has_come(state, now):
+        return state, actions
+    state, more = _take(state, since, _cause(state, head))
+    return state, actions + more
 
 
 def _cause(state: Election, head: Seen) -> Cause:
@@ -235,7 +235,7 @@ def _cause(state: Election, head: Seen) -> Cause:
 
 
 def _take(state: Election, since: Instant, cause: Cause) -> Stepped:
-    """Rules 1, 2, 7: epoch N+1 with a new term, the lease counted from before the LIST."""
+    """Rules 1, 2, 7: epoch N+1 with a new term, the lease counted from before the read that allows it."""
     number = 1 if state.head is None else state.head.epoch + 1
     draft = _draft(state, number, number, "lease", cause, state.published, None, paused_s(state.pause, since))
     return replace(state, business=Business("take", since)), [CreateEpoch(draft, since, state.rules.belief_s)]

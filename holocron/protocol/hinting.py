@@ -27,7 +27,7 @@ def heard(state: Election, hint: Hinted, now: Instant) -> Election:
     if not heeds(state, hint, now):
         return state
     if state.hint is not None:
-        hint = Hinted(max(hint.epoch, state.hint.epoch), hint.released or state.hint.released)
+        hint = Hinted(max(hint.epoch, state.hint.epoch))
     return replace(state, hint=hint)
 
 

@@ -244,10 +244,9 @@ class StoreBroken(msgspec.Struct, frozen=True):
 
 
 class Hinted(msgspec.Struct, frozen=True):
-    """Someone says that epoch `epoch` is there, and perhaps that it is a `released` one. Nobody vouches for it (16)."""
+    """Someone says that epoch `epoch` is there. Nobody vouches for it (rule 16)."""
 
     epoch: int
-    released: bool = False
 
 
 Event = (
@@ -282,13 +281,9 @@ ChainFound = HeadFound | HeadConfirmed | ChainFoundEmpty
 
 
 class LookForHead(msgspec.Struct, frozen=True):
-    """LIST the epochs from `known` on (None: from the floor) and read the head if it is another than `known`.
-
-    `ahead`: the epoch after `known` is likely the head, so it is read beside the LIST and not after it (rule 16).
-    """
+    """LIST the epochs from `known` on (None: from the floor) and read the head if it is another than `known`."""
 
     known: int | None
-    ahead: bool = False
 
 
 class ReadNext(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ from holocron.protocol.messages import (
     StoreBroken,
 )
 from holocron.records import Epoch, Heir, Identity, Leader, Member, encode
-from holocron.runtime.history import find_epoch
+from holocron.runtime.history import behind_gap, find_epoch
 from holocron.runtime.notices import Notice, StoreLost, StoreRegained, Unreadable, ViewShortened
 from holocron.runtime.sharing import read_once
 from holocron.runtime.world import World
@@ -140,9 +140,9 @@ class EpochChain:
                 found = yield from self.chain.head(start, deadline)
             match found:
                 case NoHead(stray=stray):
-                    broken = yield from self._lost_behind_gap(stray, deadline)
+                    broken = yield from behind_gap(self.chain, stray, deadline)
                     if broken is not None:
-                        return broken
+                        return StoreBroken(broken.error)
                     self._reach.answered()
                     self._free = asked
                     return ChainFoundEmpty(asked)
@@ -152,9 +152,9 @@ class EpochChain:
                     self._reach.failed(error)
                     return LookFailed()
                 case Head(number=number, stray=stray, etag=etag):
-                    broken = yield from self._lost_behind_gap(stray, deadline)
+                    broken = yield from behind_gap(self.chain, stray, deadline)
                     if broken is not None:
-                        return broken
+                        return StoreBroken(broken.error)
                     self._free = asked
                     if number == known:
                         self._reach.answered()
@@ -183,42 +183,6 @@ class EpochChain:
                         continue
                     self._reach.failed(seen)
                     return LookFailed()
-
-    def look_ahead(self, known: int, asked: Instant) -> Procedure[Event]:
-        """As `look`, with the epoch after `known` read beside the LIST: where that is the head, one round trip."""
-        deadline = errand_deadline(self._world, self._settings)
-        stale = self._stale(self._free)
-        heads, reads = self.chain.head(known, deadline), self.chain.read(known + 1, deadline)
-        found, reply = (yield Together((heads, reads))).results
-        assert isinstance(reply, Reply)
-        match found:
-            case Head(number=number, stray=None, etag=etag) if number == known + 1 and isinstance(reply.answer, Found):
-                # News as any read is (rule 7): it is what was listed, or cannot have come and gone meanwhile.
-                seen = self._seen(number, reply) if reply.answer.etag == etag or not stale else None
-            case Head(number=number, stray=None) if number == known and isinstance(reply.answer, Absent):
-                self._reach.answered()
-                self._free = asked
-                return HeadConfirmed(asked)
-            case _:
-                seen = None
-        if not isinstance(seen, Seen) or seen.record is None:
-            # Whatever is out of the ordinary is found out one by one.
-            return (yield from self.look(known, asked))
-        self._reach.answered()
-        self._free = asked
-        self._hint = None
-        return HeadFound(asked, seen)
-
-    def _lost_behind_gap(self, stray: int | None, deadline: Deadline) -> Procedure[StoreBroken | None]:
-        """Rule 13: an epoch of this cluster behind a gap is no stranger's; what was between is lost."""
-        if stray is None:
-            return None
-        key = self.chain.key(stray)
-        reply = yield from self.chain.read(stray, deadline)
-        seen = self._seen(stray, reply)
-        if isinstance(seen, Seen) and seen.record is not None:
-            return StoreBroken(f"{key} is there and the epoch before it is gone: the store was rolled back, or lost it")
-        return None
 
     def _carrying(self, seen: Seen, known: int, deadline: Deadline) -> Procedure[Seen | str]:
         """`seen`, which cannot be read, with what was published last before it: an acknowledged value is never lost."""

@@ -156,8 +156,6 @@ class Engine:
         self.election, actions = election.step(self.election, event, now)
         for action in actions:
             match action:
-                case LookForHead(known=known, ahead=True) if known is not None:
-                    run(self.world, self._epochs.look_ahead(known, now), self.feed)
                 case LookForHead(known=known):
                     run(self.world, self._epochs.look(known, now), self.feed)
                 case ReadNext(number=number):
@@ -200,7 +198,7 @@ class Engine:
             if self.election.tenure is not None:
                 self.world.call_later(delay_s, self._hinted_control)
         elif hinting.heeds(self.election, Hinted(number), self.world.now()):
-            self.world.call_later(delay_s, lambda: self._look_for(Hinted(number, kind == "release")))
+            self.world.call_later(delay_s, lambda: self._look_for(Hinted(number)))
 
     def hints(self) -> dict[str, int]:
         """How many hints were `sent` and `heard` so far."""

@@ -88,7 +88,7 @@ class Hinter:
         if record is None or self._head() > record.epoch:
             return
         for node in heirs(record)[1:_HEIRS]:
-            self._to(record, node, "news")
+            self._to(record, node)
 
     def noticed(self, record: Epoch) -> None:
         """This node has read a release of another's: perhaps its heir was not told."""
@@ -107,11 +107,11 @@ class Hinter:
 
     def _tell_heir(self, record: Epoch) -> None:
         for node in heirs(record)[:1]:
-            self._to(record, node, "release")
+            self._to(record, node)
 
-    def _to(self, record: Epoch, node: str, kind: Kind) -> None:
+    def _to(self, record: Epoch, node: str) -> None:
         places = [place for place in (_place(record, node),) if place]
-        self.sent += self._send(places, self._cluster, record.epoch, kind=kind, node=node)
+        self.sent += self._send(places, self._cluster, record.epoch, node=node)
 
     def _begin(self) -> None:
         record, self._next = self._next, None
@@ -136,10 +136,9 @@ def tell_heirs(record: Epoch, send: Send = send) -> int:
     if not _place(record, record.leader.node):
         return 0
     sent = 0
-    for position, node in enumerate(heirs(record)[:_HEIRS]):
-        kind: Kind = "release" if position == 0 else "news"
+    for node in heirs(record)[:_HEIRS]:
         places = [place for place in (_place(record, node),) if place]
-        sent += send(places, record.cluster, record.epoch, kind=kind, node=node)
+        sent += send(places, record.cluster, record.epoch, node=node)
     return sent
 
 

@@ -15,10 +15,9 @@ from typing import Literal, NamedTuple
 
 __all__ = ["Hint", "Kind", "datagram", "send", "topic", "understood"]
 
-# "news": there is an epoch to read. "release": the same, and whoever is told may be the one to follow. "control": there
-# is a request to the leader.
-Kind = Literal["news", "release", "control"]
-_KINDS: tuple[Kind, ...] = ("news", "release", "control")
+# "news": there is an epoch to read. "control": there is a request to the leader.
+Kind = Literal["news", "control"]
+_KINDS: tuple[Kind, ...] = ("news", "control")
 # A mark with the version of this form; which kind; for whom; which epoch or request. 29 bytes.
 _FORM = struct.Struct("!4sB16sQ")
 _MARK = b"hol1"

@@ -24,10 +24,10 @@ from holocron.store.base import (
     Store,
     Unclear,
 )
-from holocron.store.chain import Chain, Trouble
+from holocron.store.chain import Chain, Dishonest, Trouble
 from holocron.store.retry import asked
 
-__all__ = ["Unread", "find_epoch", "read_back", "read_epoch", "tenure_ends", "tenures"]
+__all__ = ["Unread", "behind_gap", "find_epoch", "read_back", "read_epoch", "tenure_ends", "tenures"]
 
 # No history file covers more epochs than the largest batch of retention.
 _WIDEST = 1000
@@ -59,6 +59,21 @@ def read_epoch(chain: Chain, n: int, deadline: Deadline) -> Procedure[Reading]:
             return answer
         case _:
             return _trouble(chain.key(n), answer)
+
+
+def behind_gap(chain: Chain, stray: int | None, deadline: Deadline) -> Procedure[Dishonest | None]:
+    """Rule 13: what the first number behind a gap says of the store, where the floor does not explain the gap.
+
+    An epoch of this cluster is no stranger's, so those that were between are lost; anything else may lie there.
+    """
+    if stray is None:
+        return None
+    reading = yield from read_epoch(chain, stray, deadline)
+    if not isinstance(reading, Epoch):
+        return None
+    return Dishonest(
+        f"{chain.key(stray)} is there and the epoch before it is gone: the store was rolled back, or lost it"
+    )
 
 
 class _Archive:

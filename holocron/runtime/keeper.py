@@ -12,7 +12,7 @@ from holocron.errors import RecordUnreadable
 from holocron.layout import history_key
 from holocron.protocol.retention import compact, plan
 from holocron.records import RECORD_LIMIT_BYTES, Epoch, History, Past, decode, encode
-from holocron.runtime.history import Unread, read_epoch
+from holocron.runtime.history import Unread, behind_gap, read_epoch
 from holocron.runtime.views import GcResult
 from holocron.settings import Settings
 from holocron.store.base import Absent, Deadline, Found, Procedure, Store
@@ -56,13 +56,10 @@ def tidy(
         # A leader renews without looking back, so this is where it finds out that its chain was cut behind it (I7).
         return (yield from _gone(chain, missing, deadline)) or nothing
     stray = next((n for n, _ in entries if n is not None and n > head and n - 1 not in there), None)
-    if stray is not None:
-        # Whoever looks for the head sees what lies behind a gap, and a leader never looks (rule 13).
-        reading = yield from read_epoch(chain, stray, deadline)
-        if isinstance(reading, Epoch):
-            return Dishonest(
-                f"{chain.key(stray)} is there and the epoch before it is gone: the store was rolled back, or lost it"
-            )
+    # Whoever looks for the head sees what lies behind a gap, and a leader never looks.
+    broken = yield from behind_gap(chain, stray, deadline)
+    if broken is not None:
+        return broken
     # How much older than the newest object of the chain, both by the server's one clock: never more than the true age.
     newest_s = max((modified_s for _, modified_s in entries if modified_s is not None), default=0.0)
     ages = tuple(

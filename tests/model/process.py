@@ -111,8 +111,9 @@ class _Fed:
         self.process = process
         self.findings: list[Finding] = []
         self.wrong: str | None = None
-        # The look that has just ended, or the poll that turned into one.
+        # The look that has just ended, or the poll that turned into one; and whether a poll has just found news.
         self.look: Call | None = None
+        self.news = False
         # It asked for an epoch beyond the bounds: this does not happen here.
         self.beyond = False
 
@@ -355,6 +356,7 @@ class Members:
         event: Any = after.result
         fed.process = replace(process, call=None, floor=after.floor)
         fed.look = process.call if isinstance(event, HeadFound | HeadConfirmed | ChainFoundEmpty) else None
+        fed.news = isinstance(event, NextFound)
         self._watch(fed, event)
         self._feed(fed, event)
 
@@ -404,12 +406,16 @@ class Members:
         fed.process = replace(process, watch=watch)
 
     def _judge(self, fed: _Fed, draft: Draft) -> None:
-        """A new term is gone for by a LIST (rule 7), and when the lease was waited out on the taker's clock (I8)."""
+        """A new term is gone for by a LIST, or by a read that has just found an epoch in which nobody may believe (rule
+        7), and when the lease was waited out on the taker's clock (I8).
+        """
         watch, election = fed.process.watch, fed.process.election
         if draft.term != draft.epoch:
             return
         if fed.look is None:
-            fed.wrong = fed.wrong or f"rule 7: goes for epoch {draft.epoch} without a LIST"
+            free = watch is not None and (watch.free or watch.session == election.seat.session)
+            if not (fed.news and free):
+                fed.wrong = fed.wrong or f"rule 7: goes for epoch {draft.epoch} without a LIST"
         elif fed.look.head is not None and fed.look.head >= draft.epoch:
             fed.wrong = fed.wrong or (
                 f"rule 7: goes for epoch {draft.epoch} by a LIST that began when the head was {fed.look.head}"

@@ -242,7 +242,10 @@ class World:
             if self.parts.reads[after]:
                 after = self._see(after, bucket)
                 if after in self._polls:
-                    after, wrong = self._answer_poll(after, bucket, wrong)
+                    answered = self._answer_poll(after, bucket, wrong)
+                    if answered is None:
+                        continue
+                    after, wrong = answered
             slots = scene.slots.copy()
             slots[slot] = after
             for finding in move.findings:
@@ -287,13 +290,18 @@ class World:
             self._seen[number, bucket] = after
         return after
 
-    def _answer_poll(self, number: int, bucket: int, wrong: str | None) -> tuple[int, str | None]:
-        """A poll that takes no time: this part when it has been answered, and what is wrong with that."""
+    def _answer_poll(self, number: int, bucket: int, wrong: str | None) -> tuple[int, str | None] | None:
+        """A poll that takes no time: this part when it has been answered, and what is wrong with that.
+
+        None where it found what would be followed by an epoch beyond the bounds: this does not happen here.
+        """
         while number in self._polls:
             after = self._polled.get(number)
             if after is None:
                 moves = self.members.moves(self.parts.values[number], False)
-                told = next(move for move in moves if move.kind == "told")
+                told = next((move for move in moves if move.kind == "told"), None)
+                if told is None:
+                    return None
                 after = self._polled[number] = self.parts.of(told.part), told.wrong
             number, wrong = self._see(after[0], bucket), wrong or after[1]
         return number, wrong

@@ -22,6 +22,15 @@ SHORT = (
     Bounds("clocks that lie", epochs=3, slack=0, budget=Budget(stopped=1, skewed=2), clocks_lie=True),
     Bounds("never forced to act", nodes=2, epochs=2, budget=Budget(skewed=1)),
     Bounds("polls at their pace", nodes=2, epochs=2, paced=True),
+    Bounds(
+        "a release found by a slow poll",
+        nodes=2,
+        epochs=3,
+        slack=0,
+        paced=True,
+        led=True,
+        budget=Budget(released=1, stopped=1),
+    ),
 )
 # Each but the last is visited whole as well, if `--states` allows ten million.
 LONG = (
@@ -32,7 +41,16 @@ LONG = (
     Bounds("value, stop, loss", slack=0, led=True, budget=Budget(published=1, stopped=1, lost=1)),
     Bounds("release and sleep", slack=0, led=True, budget=Budget(released=1, asleep=1)),
     Bounds("stop and retention", slack=0, led=True, budget=Budget(stopped=1, trimmed=1)),
+    Bounds("release, stop, retention", slack=0, led=True, budget=Budget(released=1, stopped=1, trimmed=1)),
     Bounds("crash, late, retention", epochs=3, slack=0, led=True, budget=Budget(crash=1, late=1, trimmed=1)),
+    Bounds(
+        "a slow poll, stop, retention",
+        nodes=2,
+        slack=0,
+        paced=True,
+        led=True,
+        budget=Budget(released=1, stopped=1, trimmed=1),
+    ),
     Bounds(
         "everything at once",
         slack=0,

@@ -97,8 +97,9 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     """The code that ships with one thing wrong; `rule` is what it breaks, in one word or two.
 
     `regime` is where its first hundred seeds are tried. `misfortune` is what its lives suffer, where those that a
-    seed draws for itself show the fault too seldom. `crashes` says that a process that dies of it is the symptom;
-    with any other mutant such a death would only show that the edit itself is wrong.
+    seed draws for itself show the fault too seldom. `hints` says that its nodes hint each other, and a stranger them.
+    `crashes` says that a process that dies of it is the symptom; with any other mutant such a death would only show
+    that the edit itself is wrong.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     edits: tuple[Edit, ...]
     regime: Regime = "tight"
     misfortune: Misfortune | None = None
+    hints: bool = False
     crashes: bool = False
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from holocron.testing.simulation import simulate
 from holocron.testing.simulation.misfortune import Regime
-from tests.mutants import guardian, journal, protocol, runtime, store
+from tests.mutants import guardian, hints, journal, protocol, runtime, store
 from tests.mutants.breaking import Mutant, broken
 
 __all__ = ["EVERY", "SEEDS", "Death", "hunt", "known", "lives", "remember", "table"]
@@ -19,7 +19,14 @@ __all__ = ["EVERY", "SEEDS", "Death", "hunt", "known", "lives", "remember", "tab
 SEEDS = 100
 
 # Each room of the code that ships has a list of its own.
-EVERY: tuple[Mutant, ...] = (*protocol.MUTANTS, *store.MUTANTS, *runtime.MUTANTS, *journal.MUTANTS, *guardian.MUTANTS)
+EVERY: tuple[Mutant, ...] = (
+    *protocol.MUTANTS,
+    *store.MUTANTS,
+    *runtime.MUTANTS,
+    *journal.MUTANTS,
+    *guardian.MUTANTS,
+    *hints.MUTANTS,
+)
 
 _KNOWN = Path(__file__).with_name("deaths.json")
 
@@ -52,7 +59,7 @@ def hunt(mutant: Mutant, first: tuple[Regime, int] | None = None) -> Death | Non
     with broken(mutant):
         tried = [first] if first is not None else []
         for count, (regime, seed) in enumerate((*tried, *lives(mutant)), 1):
-            report = simulate(seed, regime, mutant.misfortune)
+            report = simulate(seed, regime, mutant.misfortune, hints=mutant.hints)
             if report.violations:
                 found = report.violations[0]
                 return Death(found.invariant, found.what, regime, seed, count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holocron.runtime import boarding, keeper, presence
+from holocron.runtime import boarding, history, keeper, presence
 from holocron.runtime.asking import EpochChain
 from holocron.runtime.engine import Engine
 from holocron.runtime.lease import Lease
@@ -167,7 +167,7 @@ MUTANTS = (
     Mutant(
         name="epochs behind a gap are never this cluster's own",
         rule="rule 13",
-        edits=(edit(EpochChain._lost_behind_gap, "if stray is None:", "if True:"),),
+        edits=(edit(history.behind_gap, "if stray is None:", "if True:"),),
         misfortune=LAGGING,
     ),
 )

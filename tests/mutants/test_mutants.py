@@ -26,9 +26,9 @@ def test_a_mutant_is_caught(mutant: Mutant) -> None:
     assert death is not None, f"{mutant.name} outlived every check"
     print(f"{mutant.name}: {death.check} in the life of seed {death.seed} ({death.regime})")
     assert mutant.crashes or not death.crash, death.what
-    if mutant.misfortune is not None:
+    if mutant.misfortune is not None or mutant.hints:
         # What it died of is what was broken, and not the misfortune that it was given.
-        whole = simulate(death.seed, death.regime, mutant.misfortune)
+        whole = simulate(death.seed, death.regime, mutant.misfortune, hints=mutant.hints)
         assert whole.ok, whole
 
 

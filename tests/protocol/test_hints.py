@@ -12,7 +12,6 @@ from holocron.protocol.messages import (
     ClaimLost,
     CreateEpoch,
     HeadChanged,
-    HeadConfirmed,
     HeadFound,
     Hinted,
     LookForHead,
@@ -58,16 +57,15 @@ def test_a_hint_is_one_read_of_the_next_epoch() -> None:
 @pytest.mark.parametrize("epoch", [0, 1, 4, 5])
 def test_a_hint_of_what_is_known_is_no_news(epoch: int) -> None:
     """Replayed and doubled hints cost nothing: the epoch that they name is known (rule 16)."""
-    assert follower().tell(Hinted(epoch, released=True), 0.25) == ()
+    assert follower().tell(Hinted(epoch), 0.25) == ()
 
 
-@pytest.mark.parametrize("released", [False, True])
-def test_a_hint_that_comes_true_leaves_the_polls_at_their_beat(released: bool) -> None:
+def test_a_hint_that_comes_true_leaves_the_polls_at_their_beat() -> None:
     """What was found early is followed by the poll that would have come anyway: no reads are added (rules 10, 16)."""
     hinted, polled = follower(), follower()
     news = seen(record(6, 5, topology=VIEW), 0.375)
-    hinted.tell(Hinted(6, released), 0.25)
-    hinted.tell(HeadFound(at(0.25), news) if released else NextFound(news), 0.375)
+    hinted.tell(Hinted(6), 0.25)
+    hinted.tell(NextFound(news), 0.375)
     wait_s = due_s(polled.state, at(0.25))
     assert wait_s is not None
     assert polled.tick(0.25 + wait_s) == (ReadNext(6),)
@@ -78,39 +76,42 @@ def test_a_hint_that_comes_true_leaves_the_polls_at_their_beat(released: bool) -
 
 
 def test_nothing_in_a_hint_is_believed() -> None:
-    """However far ahead and however released it says that the chain is, the head stays and nobody claims (I8, I12)."""
+    """However far ahead it says that the chain is, the head stays and nobody claims (I8, I12)."""
     play = follower()
     before = play.state.head
-    actions = play.tell(Hinted(FAR, released=True), 0.25)
-    assert actions == (LookForHead(5, ahead=True),)
+    actions = play.tell(Hinted(FAR), 0.25)
+    assert actions == (ReadNext(6),)
     assert role(play.state) == "follower"
-    assert play.tell(HeadConfirmed(at(0.25)), 0.375) == ()
+    assert play.tell(NextAbsent(at(0.25)), 0.375) == ()
     assert play.state.head is before
     assert play.looks(0.5, 60) == TTL_S, "the lease is waited out as ever"
 
 
-def test_a_release_is_followed_from_the_look_that_the_hint_caused() -> None:
-    """LIST and read are made at once, and the claim follows without another: three requests in a row (rules 7, 16)."""
+def test_a_release_is_followed_from_the_read_that_the_hint_caused() -> None:
+    """The claim follows without a LIST: read, claim and floor are three requests in a row (rules 7, 16)."""
     play = follower()
-    play.tell(Hinted(6, released=True), 0.25)
+    play.tell(Hinted(6), 0.25)
     release = seen(record(6, 5, release=True, topology=VIEW), 0.5)
-    claim = only(CreateEpoch, play.tell(HeadFound(at(0.25), release), 0.5))
+    claim = only(CreateEpoch, play.tell(NextFound(release), 0.5))
     assert (claim.draft.epoch, claim.draft.cause, claim.draft.previous) == (7, "released", "nonce-6")
-    assert claim.since == at(0.25), "its lease counts from before the LIST (rule 2)"
+    assert claim.since == at(0.25), "its lease counts from before the read (rule 2)"
     assert only(NoteTenureBegan, play.wins(0.75)).tenure.term == 7
 
 
-def test_a_hint_of_a_release_that_is_none_is_no_takeover() -> None:
-    """What counts is what was read: a renewal that was called a release is waited on (I8)."""
+def test_a_hint_of_a_renewal_is_no_takeover() -> None:
+    """What counts is what was read: a renewal is waited on, whoever speaks of it (I8)."""
     play = follower()
-    play.tell(Hinted(6, released=True), 0.25)
-    assert none_of(CreateEpoch, play.tell(HeadFound(at(0.25), seen(record(6, 5, topology=VIEW), 0.5)), 0.5))
+    play.tell(Hinted(6), 0.25)
+    assert none_of(CreateEpoch, play.tell(NextFound(seen(record(6, 5, topology=VIEW), 0.5)), 0.5))
     assert play.looks(0.5, 60) == 0.5 + TTL_S
 
 
-def test_who_does_not_stand_reads_and_does_not_list() -> None:
+def test_who_does_not_stand_reads_and_does_not_claim() -> None:
     """A release is news to whoever never leads, and no more than that: one read (rules 8, 16)."""
-    assert follower(standing=False).tell(Hinted(6, released=True), 0.25) == (ReadNext(6),)
+    play = follower(standing=False)
+    assert play.tell(Hinted(6), 0.25) == (ReadNext(6),)
+    news = seen(record(6, 5, release=True, topology=VIEW), 0.5)
+    assert play.tell(NextFound(news), 0.5) == (HeadChanged(news),)
 
 
 def test_a_later_heir_that_is_told_first_waits_for_its_turn() -> None:
@@ -157,15 +158,13 @@ def flood(play: Play, start_s: float, end_s: float, every_s: float = 2.0**-6) ->
     done: list[Action] = []
     now_s = start_s
     while now_s < end_s:
-        actions = play.tell(Hinted(FAR, released=True), now_s)
+        actions = play.tell(Hinted(FAR), now_s)
         while actions:
             done += actions
             replies: tuple[Action, ...] = ()
             for action in actions:
                 if isinstance(action, ReadNext):
                     replies += play.tell(NextAbsent(at(now_s)), now_s)
-                elif isinstance(action, LookForHead):
-                    replies += play.tell(HeadConfirmed(at(now_s)), now_s)
             actions = replies
         now_s += every_s
     return done
@@ -236,7 +235,7 @@ def test_a_hint_that_found_something_costs_nothing_of_the_bound() -> None:
 def test_a_leader_has_nothing_to_read() -> None:
     """The head is its own: what others say of a newer one is no reason to ask, and no doubt (rules 5, 16)."""
     play = leading()
-    assert play.tell(Hinted(FAR, released=True), 0.25) == ()
+    assert play.tell(Hinted(FAR), 0.25) == ()
     assert play.state.hint is None
     (renewal,) = play.tick(RENEW_S)
     assert isinstance(renewal, CreateEpoch), "and it renews when it would"
@@ -247,8 +246,8 @@ def test_a_leader_has_nothing_to_read() -> None:
 def test_a_hint_before_a_win_is_not_kept_for_after_it() -> None:
     """Whoever leads now forgets what it was told as a follower (rule 16)."""
     play = follower()
-    play.tell(Hinted(6, released=True), 0.25)
-    play.tell(HeadFound(at(0.25), seen(record(6, 5, release=True, topology=VIEW), 0.5)), 0.5)
+    play.tell(Hinted(6), 0.25)
+    play.tell(NextFound(seen(record(6, 5, release=True, topology=VIEW), 0.5)), 0.5)
     play.tell(Hinted(FAR), 0.5)
     assert none_of(ReadNext, play.wins(0.75))
     assert play.state.hint is None
@@ -267,8 +266,8 @@ def test_a_hint_does_not_cut_short_the_pause_after_a_failure() -> None:
 def test_a_lost_claim_reads_on_to_what_was_hinted_meanwhile() -> None:
     """Another was first and has led on since: both are read without waiting for a poll (rule 16)."""
     play = follower()
-    play.tell(Hinted(6, released=True), 0.25)
-    play.tell(HeadFound(at(0.25), seen(record(6, 5, release=True, topology=VIEW), 0.5)), 0.5)
+    play.tell(Hinted(6), 0.25)
+    play.tell(NextFound(seen(record(6, 5, release=True, topology=VIEW), 0.5)), 0.5)
     play.tell(Hinted(8), 0.5)
     assert only(ReadNext, play.tell(ClaimLost(seen(record(7, 7, "c", topology=VIEW), 0.75)), 0.75)) == ReadNext(8)
 

@@ -247,16 +247,15 @@ def test_priority_zero_never_leads() -> None:
     assert none_of(CreateEpoch, tuple(watcher.log))
 
 
-def test_release_needs_no_wait_and_no_second_list() -> None:
-    """A release found by a LIST is followed from that very LIST; found by a poll, after one LIST (rules 7, 9)."""
+def test_release_needs_no_wait_and_no_list_of_its_own() -> None:
+    """A release is followed from the very read that found it, LIST or poll, and the lease counts from it (2, 7, 9)."""
     head = seen(record(5, 4, release=True, topology=VIEW), 0.25)
     arrival = following(head)
     assert (arrival.draft().term, arrival.draft().cause, arrival.claim().since) == (6, "released", at(0))
     poller = following(seen(record(4, 4, topology=VIEW), 0))
-    poller.tick(1)
-    assert poller.tell(NextFound(seen(record(5, 4, release=True, topology=VIEW), 1)), 1)[-1] == LookForHead(5)
-    poller.tell(HeadConfirmed(at(1)), 1.25)
-    assert (poller.draft().epoch, poller.claim().since) == (6, at(1))
+    assert poller.tick(1) == (ReadNext(5),)
+    poller.tell(NextFound(seen(record(5, 4, release=True, topology=VIEW), 1.25)), 1.25)
+    assert (poller.draft().epoch, poller.draft().cause, poller.claim().since) == (6, "released", at(1))
 
 
 def test_named_heir_goes_first() -> None:

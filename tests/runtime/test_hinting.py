@@ -211,7 +211,7 @@ def test_a_guardian_tells_the_heirs_of_the_dead_each_by_its_place() -> None:
     release = replace(made.epoch(4, topology=view), kind="release")
     assert tell_heirs(release, note) == 3
     assert sent == [
-        (("10.0.0.2:7400",), 4, "release", "b"),
+        (("10.0.0.2:7400",), 4, "news", "b"),
         (("10.0.0.3:7400",), 4, "news", "c"),
         (("10.0.0.4:7400",), 4, "news", "d"),
     ]
@@ -219,7 +219,7 @@ def test_a_guardian_tells_the_heirs_of_the_dead_each_by_its_place() -> None:
     # Whoever listens nowhere has no part in it; a leader that did not listen sent none, and neither does its guardian.
     deaf = replace(release, topology=(view[0], replace(made.row("b", 2), standing=True), *heirs[1:]))
     assert tell_heirs(deaf, note) == 2
-    assert sent[0] == ((), 4, "release", "b")
+    assert sent[0] == ((), 4, "news", "b")
     sent.clear()
     assert tell_heirs(replace(release, topology=(made.row("alpha"), *heirs)), note) == 0
     assert tell_heirs(replace(release, topology=tuple(heirs)), note) == 0
@@ -304,7 +304,7 @@ def flood() -> Iterator[Callable[[str, str], None]]:
         def send_on() -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                 stranger.setblocking(False)
-                forged = [datagram(Hint(topic(cluster), kind, 2**53 - 1)) for kind in ("news", "release", "control")]
+                forged = [datagram(Hint(topic(cluster), kind, 2**53 - 1)) for kind in ("news", "control")]
                 while not over.is_set():
                     for data in (*forged, b"", b"\0" * 29, secrets.token_bytes(29), b"x" * 1400):
                         try:
@@ -362,7 +362,7 @@ def test_a_flood_does_not_starve_a_leader(nodes: Start, flood: Callable[[str, st
 
 def test_what_is_no_hint_is_not_understood() -> None:
     """Only what has exactly the form of a hint is one (I12)."""
-    good = Hint(topic("c", "n"), "release", 7)
+    good = Hint(topic("c", "n"), "news", 7)
     data = datagram(good)
     assert understood(data) == good
     spoilt = [data[:-1], data + b"\0", b"", b"x" * len(data), b"hol2" + data[4:], data[:4] + b"\3" + data[5:]]

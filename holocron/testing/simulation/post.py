@@ -87,7 +87,7 @@ class Post:
             return
         self._count("hint_forged")
         number = self._random.choice([max(1, newest), newest + 1, newest + 2, newest + 1000, 2**53 - 1])
-        kind: Kind = self._random.choice(["news", "release", "control"])
+        kind: Kind = self._random.choice(["news", "control"])
         data = datagram(Hint(topic(cluster), kind, number))
         if self._sent and self._random.random() < 0.3:
             data = self._random.choice(self._sent)
