@@ -12,7 +12,7 @@ from holocron.clock import Instant
 from holocron.errors import RecordUnreadable
 from holocron.layout import CONTROL, EPOCH_FLOOR, EPOCHS, HISTORY, NODES, number_of
 from holocron.records import Control, Epoch, Floor, History, Identity, Past, Record, decode
-from holocron.store.base import Answer, Delete, Deleted, List, Listed, Put, Request, Written
+from holocron.store.base import Answer, Delete, Deleted, Found, Get, List, Listed, Put, Request, Written
 
 if TYPE_CHECKING:
     from holocron.testing.simulation.process import Process
@@ -84,6 +84,8 @@ class Chronicle:
         self.asked: dict[int, Control] = {}
         # By process: each head that a LIST of its showed, and what its clocks said as it sent the last such LIST.
         self.looks: dict[str, dict[int, Instant]] = {}
+        # By process: each epoch that it has read, and what its clocks said as it sent the last such read.
+        self.reads: dict[str, dict[int, Instant]] = {}
         # How many requests reached the store, by process, verb and what it was about.
         self.requests: Counter[tuple[str, str, str]] = Counter()
         # Whether the store has betrayed everyone: from then on this history is not what the store holds.
@@ -131,9 +133,10 @@ class Chronicle:
                 elif match is None and (number := number_of(EPOCHS, key)) is not None:
                     return self._seal(number, key, body, applied, readings)
             case List(prefix=prefix), Listed() if prefix == EPOCHS and applied.process and applied.sent:
-                looks = self.looks.setdefault(applied.process.name, {})
-                # One that was sent earlier may arrive later.
-                looks[self.head] = max(looks.get(self.head, applied.sent), applied.sent, key=lambda sent: sent.boot_s)
+                _keep(self.looks.setdefault(applied.process.name, {}), self.head, applied.sent)
+            case Get(key=key), Found() if applied.process and applied.sent:
+                if (number := number_of(EPOCHS, key)) is not None:
+                    _keep(self.reads.setdefault(applied.process.name, {}), number, applied.sent)
             case Delete(key=key), Deleted():
                 number = number_of(EPOCHS, key)
                 if number is not None and number in self.sealed:
@@ -175,6 +178,11 @@ class Chronicle:
         )
         self.sealed[number] = sealed
         return sealed
+
+
+def _keep(told: dict[int, Instant], number: int, sent: Instant) -> None:
+    # One that was sent earlier may arrive later.
+    told[number] = max(told.get(number, sent), sent, key=lambda each: each.boot_s)
 
 
 class _Written(msgspec.Struct, frozen=True):

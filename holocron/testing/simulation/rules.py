@@ -30,7 +30,7 @@ _PAUSE_GRAIN_MS = 2.0
 
 
 class _OfTakeovers(Check):
-    """What the checks of takeovers have in common: when the LIST that a takeover started with was sent."""
+    """What the checks of takeovers have in common: when the read that a takeover started with was sent."""
 
     def applied(self, applied: Applied, sealed: Sealed | None) -> Complaints:
         process = applied.process
@@ -39,20 +39,24 @@ class _OfTakeovers(Check):
             return
         before = self.chronicle.sealed.get(record.epoch - 1)
         held = before.record if before is not None else None
-        listed = self.chronicle.looks.get(process.name, {}).get(record.epoch - 1)
-        if before is None or held is None or listed is None:
-            yield from self.began(process, record, listed is not None)
+        asked = self.chronicle.looks.get(process.name, {}).get(record.epoch - 1)
+        if asked is None and held is not None and not self.waits_s(held, process):
+            # What nobody may believe in needs no LIST of its own.
+            asked = self.chronicle.reads.get(process.name, {}).get(record.epoch - 1)
+        if before is None or held is None or asked is None:
+            yield from self.began(process, record, asked is not None)
             return
         # It cannot have read what was not there yet, nor waited before it began.
         since = before.readings.get(process.name, process.began)
-        yield from self.followed(process, held, min(listed.boot_s - since.boot_s, listed.mono_s - since.mono_s))
+        waited_s = min(asked.boot_s - since.boot_s, asked.mono_s - since.mono_s)
+        yield from self.followed(process, held, max(0.0, waited_s))
 
-    def began(self, process: Process, record: Epoch, listed: bool) -> Complaints:
-        """`process` took an epoch whose predecessor tells nothing, or was not `listed`."""
+    def began(self, process: Process, record: Epoch, shown: bool) -> Complaints:
+        """`process` took an epoch whose predecessor tells nothing, or was not `shown` to it."""
         yield from ()
 
     def followed(self, process: Process, held: Epoch, waited_s: float) -> Complaints:
-        """`process` took the epoch after `held`, and had waited so long before it sent its LIST."""
+        """`process` took the epoch after `held`, and had waited so long before it sent the read that it goes by."""
         yield from ()
 
     def waits_s(self, held: Epoch, process: Process) -> float:
@@ -66,12 +70,14 @@ class _OfTakeovers(Check):
 
 
 class Looks(_OfTakeovers):
-    """Rule 7: a takeover starts with a LIST that was sent after the wait was over, and showed the head."""
+    """Rule 7: a takeover starts with a LIST that was sent after the wait was over and showed the head, or with the very
+    read that found a head that nobody may believe in.
+    """
 
     name = "rule 7"
 
-    def began(self, process: Process, record: Epoch, listed: bool) -> Complaints:
-        if not listed:
+    def began(self, process: Process, record: Epoch, shown: bool) -> Complaints:
+        if not shown:
             yield f"{process.name} took epoch {record.epoch}, and no LIST had shown it {record.epoch - 1} as the head"
 
     def followed(self, process: Process, held: Epoch, waited_s: float) -> Complaints:
