@@ -14,6 +14,7 @@ from holocron.clock import Instant, elapsed_holder_s, elapsed_waiter_s
 from holocron.protocol import hinting
 from holocron.protocol.endings import Stepped, end, stop
 from holocron.protocol.following import adopt, early_s, failed, missed, pause_of, record_unread, smooth
+from holocron.protocol.membership import standing_of
 from holocron.protocol.messages import (
     Action,
     AskedToPublish,
@@ -280,7 +281,9 @@ def _draft(
     pause_s: float,
 ) -> Draft:
     previous = state.head.mark if state.head is not None else ""
-    return Draft(number, term, kind, cause, previous, state.control, heir, published, state.view, pause_s)
+    # Whoever leads next has this view and no newer one for a while: it must not take us for an heir if we are none.
+    view = standing_of(state.view, state.seat.node, state.standing) if kind == "release" else state.view
+    return Draft(number, term, kind, cause, previous, state.control, heir, published, view, pause_s)
 
 
 def _won(state: Election, seen: Seen, now: Instant) -> Stepped:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from holocron.protocol.membership import standing_of
 from holocron.records import Epoch
 
 __all__ = ["PATIENCE_S", "Charge", "Verdict", "is_of", "release_after", "verdict"]
@@ -54,6 +55,7 @@ def is_of(record: Epoch, charge: Charge) -> bool:
 
 def release_after(head: Epoch, nonce: str, written: str) -> Epoch:
     """The release that follows `head`, as its leader would have written it: what was published and the view go on.
+    The dead stand for nothing, until they are resumed and say so.
 
     Args:
         written: the wall-clock time, for people only.
@@ -66,5 +68,6 @@ def release_after(head: Epoch, nonce: str, written: str) -> Epoch:
         cause="released",
         previous=head.nonce,
         heir=None,
+        topology=standing_of(head.topology, head.leader.node, False),
         written=written,
     )

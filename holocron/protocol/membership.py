@@ -33,6 +33,7 @@ __all__ = [
     "padded",
     "revision_shown",
     "roll_call",
+    "standing_of",
 ]
 
 # How many heartbeat intervals without a change until a node is late, and until it is gone.
@@ -181,6 +182,18 @@ def form(roll: Roll, now: Instant, every_s: float) -> Roll:
         members.append(known if known == member else member)
     view = tuple(sorted(members, key=lambda member: (member.rank, member.node)))
     return Roll(sightings, roll.members if view == roll.members else view)
+
+
+def standing_of(members: tuple[Member, ...], node: str, standing: bool) -> tuple[Member, ...]:
+    """The view `members` with what is known of `node` from itself: whether it stands."""
+    return tuple(
+        [
+            msgspec.structs.replace(member, standing=standing)
+            if member.node == node and member.standing != standing
+            else member
+            for member in members
+        ]
+    )
 
 
 def fitted(members: tuple[Member, ...], limit_bytes: int = VIEW_LIMIT_BYTES) -> tuple[Member, ...]:

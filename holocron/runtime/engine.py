@@ -106,6 +106,8 @@ class Engine:
         self._memory = Memory(world, home, identity, settings, aboard.state_etag, self._reach.unreadable)
         self._timer = 0
         self._closed = False
+        # How long the first heir has to itself: nothing that can wait is asked of the store, nor are other heirs told.
+        self._aside_s = settings.stagger_s / 2
         # Presence.
         self._beacon = first_beacon(
             identity,
@@ -134,7 +136,7 @@ class Engine:
         self._hinter = (
             None
             if hints is None
-            else Hinter(world, identity.cluster, identity.node, settings.stagger_s / 2, self._known, hints[1])
+            else Hinter(world, identity.cluster, identity.node, self._aside_s, self._known, hints[1])
         )
         self._hints_heard = 0
 
@@ -251,18 +253,26 @@ class Engine:
             case NoteTenureBegan():
                 head = self.election.head
                 self._roll = inherited(head.record.topology if head is not None and head.record is not None else ())
-                self._look_around()
-                self._errands()
-                self._remember()
+                self._afterwards(self._settle_in)
             case NoteTenureRenewed():
                 self._errands()
             case NoteTenureEnded():
                 self._roll = None
-                self._remember()
+                self._afterwards(self._remember)
             case HeadChanged() if not self._memory.told:
                 # The first one that is seen. What follows waits for the heartbeat: the beacon tells the epoch, and a
                 # thousand nodes of one process do not all write at the moment of a failover.
                 self._remember()
+
+    def _afterwards(self, call: Callable[[], None]) -> None:
+        """Have `call` made a little later: what can wait does not stand in the way of those whom leadership goes to."""
+        self.world.call_later(self._aside_s, call)
+
+    def _settle_in(self) -> None:
+        if self.election.tenure is not None and not self._closed:
+            self._look_around()
+            self._errands()
+        self._remember()
 
     def _remember(self) -> None:
         if not self._closed:
@@ -279,6 +289,10 @@ class Engine:
             self._look_around()
         self.show()
         self._remember()
+
+    def show_soon(self) -> None:
+        """Rewrite this node's beacon a little later, for what is told may come with a change of leaders."""
+        self._afterwards(self.show)
 
     def show(self) -> None:
         """Rewrite this node's beacon now."""

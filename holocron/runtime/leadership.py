@@ -251,7 +251,7 @@ class Leadership:
                 self.led_by(self._told.head)
             if not self._retiring:
                 # Otherwise the goodbye, which follows at once, says it too.
-                self._engine.show()
+                self._engine.show_soon()
 
     def _end_lease(self, reason: Reason) -> None:
         with self._changed:

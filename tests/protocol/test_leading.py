@@ -181,6 +181,17 @@ def test_release_waits_for_the_renewal_in_flight() -> None:
     assert (play.draft().epoch, play.draft().heir, play.draft().cause) == (3, "b", "handover")
 
 
+@pytest.mark.parametrize("standing", [True, False])
+def test_a_release_says_whether_the_releaser_still_stands(standing: bool) -> None:
+    """The next leader begins with this view, and must not count on an heir that has withdrawn (rules 8, 9)."""
+    play = leading()
+    view = (member("a", 1), member("b", 2))
+    play.tell(TopologyFormed(view), 0.5)
+    play.tell(StandingChanged(standing), 0.5)
+    draft = only(CreateEpoch, play.tell(AskedToRelease(None), 1)).draft
+    assert draft.topology == (member("a", 1, standing=standing), view[1])
+
+
 def test_releaser_lets_everyone_else_go_first() -> None:
     """Whoever released waits a whole ttl before it stands again, even where it is alone (rule 9)."""
     play = leading()

@@ -317,7 +317,8 @@ class Guarding(Check):
             return
         if held.leader.session != process.session or held.kind != "lease" or held.term != record.term:
             yield f"{process.name} released epoch {held.epoch}, which is not a lease of its process"
-        if (held.published, held.topology, held.control) != (record.published, record.topology, record.control):
+        others = [[row for row in one.topology if row.node != process.node] for one in (held, record)]
+        if (held.published, held.control) != (record.published, record.control) or others[0] != others[1]:
             yield f"{process.name} released with epoch {record.epoch}, and lost what epoch {held.epoch} carried"
 
 
