@@ -14,12 +14,14 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from holocron.clock import Clock, Instant, PacedClock, SystemClock
 from holocron.errors import NodeStopped
 from holocron.layout import EPOCH_FLOOR, EPOCHS
 from holocron.observe.logs import logger
+from holocron.runtime.sharing import Reads, object_of
 from holocron.runtime.waiting import Promised, start, wait_for
 from holocron.runtime.world import World, run
 from holocron.store.base import Answer, Get, List, Procedure, Put, Request, Store, Unclear
@@ -55,6 +57,7 @@ class Loop:
         # Threads for a few requests that may go before the others, and how many each pool has not answered yet.
         self._urgent = ThreadPoolExecutor(_URGENT_THREADS, thread_name_prefix="holocron-urgent")
         self._under_way = {self._io: 0, self._urgent: 0}
+        self._reads = Reads()
         self._thread = start(self.clock, self._work, "holocron-scheduler")
 
     def now(self) -> Instant:
@@ -69,6 +72,29 @@ class Loop:
         return random.uniform(low, high)  # noqa: S311 - spreads out crowds, keeps no secret
 
     def perform(self, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        if not isinstance(request, Get) or _urgent(request):
+            self._send(store, request, timeout_s, done)
+            return
+        with self._ready:
+            begins = self._reads.begins(object_of(store, request.key), done)
+        if begins:
+            self._read(store, request, timeout_s, [done])
+
+    def _read(self, store: Store, request: Get, timeout_s: float, dones: list[Callable[[Answer], None]]) -> None:
+        """Read once, for all who wait for it: the nodes of a process mostly poll for the same epoch."""
+
+        def answered(answer: Answer) -> None:
+            with self._ready:
+                following = self._reads.ended(object_of(store, request.key))
+            if following:
+                self._read(store, request, timeout_s, following)
+            for done in dones[1:]:
+                self.post(partial(done, answer))
+            dones[0](answer)
+
+        self._send(store, request, timeout_s, answered)
+
+    def _send(self, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]) -> None:
         # Where many nodes share these threads and the store is slow, what a lease hangs on does not wait behind polls.
         with self._ready:
             crowded = self._under_way[self._io] >= self._io_threads
