@@ -21,7 +21,7 @@ from holocron.clock import Clock, Instant, PacedClock, SystemClock
 from holocron.errors import NodeStopped
 from holocron.layout import EPOCH_FLOOR, EPOCHS
 from holocron.observe.logs import logger
-from holocron.runtime.sharing import Reads, object_of
+from holocron.runtime.sharing import Reads, what_of
 from holocron.runtime.waiting import Promised, start, wait_for
 from holocron.runtime.world import World, run
 from holocron.store.base import Answer, Get, List, Procedure, Put, Request, Store, Unclear
@@ -34,6 +34,7 @@ _T = TypeVar("_T")
 _NAP_S = 1.0
 # How many requests that a lease hangs on go before the others, side by side; more of them wait their turn with those.
 _URGENT_THREADS = 4
+_FLOOR = Get(EPOCH_FLOOR)
 # The shortest delay that is one: less than this, added to a clock's reading, may be no later at all.
 _GRAIN_S = 1e-9
 
@@ -72,20 +73,21 @@ class Loop:
         return random.uniform(low, high)  # noqa: S311 - spreads out crowds, keeps no secret
 
     def perform(self, store: Store, request: Request, timeout_s: float, done: Callable[[Answer], None]) -> None:
-        if not isinstance(request, Get) or _urgent(request):
+        if not isinstance(request, Get | List) or request == _FLOOR:
+            # The floor is read after a win, and a lease waits for nobody.
             self._send(store, request, timeout_s, done)
             return
         with self._ready:
-            begins = self._reads.begins(object_of(store, request.key), done)
+            begins = self._reads.begins(what_of(store, request), done)
         if begins:
             self._read(store, request, timeout_s, [done])
 
-    def _read(self, store: Store, request: Get, timeout_s: float, dones: list[Callable[[Answer], None]]) -> None:
+    def _read(self, store: Store, request: Get | List, timeout_s: float, dones: list[Callable[[Answer], None]]) -> None:
         """Read once, for all who wait for it: the nodes of a process mostly poll for the same epoch."""
 
         def answered(answer: Answer) -> None:
             with self._ready:
-                following = self._reads.ended(object_of(store, request.key))
+                following = self._reads.ended(what_of(store, request))
             if following:
                 self._read(store, request, timeout_s, following)
             for done in dones[1:]:
@@ -226,8 +228,8 @@ def _urgent(request: Request) -> bool:
             return key.startswith(EPOCHS)
         case List(prefix=prefix):
             return prefix == EPOCHS
-        case Get(key=key):
-            return key == EPOCH_FLOOR
+        case Get():
+            return request == _FLOOR
     return False
 
 

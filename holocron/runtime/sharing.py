@@ -11,13 +11,12 @@ from threading import Lock
 from msgspec.structs import replace as changed
 
 from holocron.records import Epoch, Member, decode
-from holocron.store.base import Answer, Found, Store
+from holocron.store.base import Answer, Found, Get, List, Store
 
-__all__ = ["Reads", "object_of", "read_once"]
+__all__ = ["Reads", "read_once", "what_of"]
 
-# How many reads of one object may be under way at a time for all nodes of a process: as long as there are fewer than
-# that, nobody waits.
-_AT_ONCE = 4
+# How many equal reads may be under way at a time for all nodes of a process: more than one, for one may hang.
+_AT_ONCE = 2
 
 # A lock file below this is read anew as quickly as it is looked up.
 _WORTH_BYTES = 4096
@@ -26,7 +25,7 @@ _KEPT = 16
 
 
 class Reads:
-    """The reads under way of each object: so many at a time, and whoever asks meanwhile shares the one that is next.
+    """Equal reads under way: so many at a time, and whoever asks meanwhile shares the one that is next.
 
     So everyone is given what was read after they had asked, and a crowd that polls for one epoch costs a few requests.
     Nothing here acts, and a lock is the caller's business.
@@ -55,9 +54,9 @@ class Reads:
         return waiting
 
 
-def object_of(store: Store, key: str) -> object:
-    """What is read under `key` of `store`, whoever's requests to that store are counted."""
-    return id(getattr(store, "counted", store)), key
+def what_of(store: Store, request: Get | List) -> object:
+    """What `request` reads of `store`; the same for all whose requests to that store are counted apart."""
+    return id(getattr(store, "counted", store)), request
 
 
 class _Read:
