@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from holocron.store.base import Get, Put
 from holocron.store.s3 import S3Store
-from tests.bench.election import BOARD_S, Moved, again, pair, settle
+from tests.bench.election import BOARD_S, Moved, Worker, again, pair, settle
 from tests.bench.peers.base import Job, Peer
 from tests.bench.registry import Bench, Limit, Row, Sample, register
 
@@ -18,6 +18,8 @@ STORE = "a GET and a PUT alone"
 HALF_A_POLL = ", half a poll"
 # Each of many followers leads once and hands over to the next: samples that need no further start.
 _CHAIN = 3
+# With one follower so many elections are begun side by side, and then each hands over in its turn.
+_BESIDE = 4
 
 
 def _cases(peer: Peer) -> Sequence[str]:
@@ -34,29 +36,39 @@ def _measure(bench: Bench, peer: Peer, case: str) -> Sequence[Sample]:
     ttl_s = bench.many_ttl_s if many and peer.name == "holocron" else bench.ttl_s
     if case.endswith(HALF_A_POLL):
         return [ttl_s / 3 / 2 * 1000]
-    return again(lambda: _handed_over(bench, peer, case, ttl_s))
-
-
-def _handed_over(bench: Bench, peer: Peer, case: str, ttl_s: float) -> Sequence[Sample]:
-    options = {"hints": case.endswith(HINTS)}
-    many = case.startswith(MANY)
     count = (10 if bench.quick else 100) if many else 1
-    address, key = bench.address(peer), bench.key()
-    leader = Job(peer.name, address, key, ttl_s, options=options)
+    return again(lambda: _handed_over(bench, peer, count, ttl_s, hints=case.endswith(HINTS)))
+
+
+def _handed_over(bench: Bench, peer: Peer, count: int, ttl_s: float, hints: bool) -> Sequence[Sample]:
+    options = {"hints": hints}
     samples: list[Sample] = []
-    with pair(leader, Job(peer.name, address, key, ttl_s, count, options)) as (first, second):
-        holder, after = first, 0
+    with contextlib.ExitStack() as stack:
+        pairs = []
+        for _ in range(_BESIDE if count == 1 and not bench.quick else 1):
+            address, key = bench.address(peer), bench.key()
+            leader = Job(peer.name, address, key, ttl_s, options=options)
+            pairs.append(stack.enter_context(pair(leader, Job(peer.name, address, key, ttl_s, count, options))))
         settle(ttl_s, 0)
-        if second.said("led"):
+        if any(second.said("led") for _, second in pairs):
             raise Moved("a follower led before its leader released")
-        for _ in range(1 if count == 1 else _CHAIN):
-            # Everyone has come to know everyone; this is any phase of the followers' polls.
-            time.sleep(ttl_s * (0.5 + bench.dice.random() / 2))
-            holder.say("release")
-            began = holder.wait("releasing", BOARD_S, after=after)["at"]
-            after = second.wait("led", BOARD_S, after=began)["at"]
-            samples.append((after - began) / 1e6)
-            holder = second
+        for first, second in pairs:
+            samples += _chain(bench, first, second, ttl_s, 1 if count == 1 else _CHAIN)
+    return samples
+
+
+def _chain(bench: Bench, holder: Worker, followers: Worker, ttl_s: float, length: int) -> Sequence[Sample]:
+    """From `holder` to the first of `followers`, and from each to the next."""
+    samples: list[Sample] = []
+    after = 0
+    for _ in range(length):
+        # Everyone has come to know everyone; this is any phase of the followers' polls.
+        time.sleep(ttl_s * (0.5 + bench.dice.random() / 2))
+        holder.say("release")
+        began = holder.wait("releasing", BOARD_S, after=after)["at"]
+        after = followers.wait("led", BOARD_S, after=began)["at"]
+        samples.append((after - began) / 1e6)
+        holder = followers
     return samples
 
 
