@@ -53,6 +53,8 @@ class Bounds(msgspec.Struct, frozen=True):
     slack: int | None = None
     # What a lost answer may also be: a connection refused, a 409, a 403.
     strange_answers: bool = False
+    # A leader that dies may leave a guardian behind, if its host lives on (rule 15).
+    guarded: bool = False
     # Clocks may run apart by more than the margin: then only the promises that need no bound are checked (not I1).
     clocks_lie: bool = False
 
@@ -61,6 +63,8 @@ class Bounds(msgspec.Struct, frozen=True):
             raise ValueError(f"{self.nodes} nodes: the model has names for {len(NAMES)}")
         if self.budget.skewed > 1 and not self.clocks_lie:
             raise ValueError("two skewed ticks may fall into one lease, and are then beyond the margin")
+        if self.guarded and self.budget.usurped:
+            raise ValueError("a guardian and a former self have one place between them")
         for name in BUDGETS:
             if not 0 <= getattr(self.budget, name) <= 3:
                 raise ValueError(f"{name}={getattr(self.budget, name)}: a budget is 0 to 3")

@@ -10,9 +10,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holocron.clock import Instant
+from holocron.clock import Instant, stamp
 from holocron.protocol import election
 from holocron.protocol.election import Election
+from holocron.protocol.guarding import Charge, release_after
 from holocron.protocol.messages import (
     Action,
     ClaimWon,
@@ -24,7 +25,8 @@ from holocron.protocol.messages import (
     SettlePublish,
     Tenure,
 )
-from holocron.store.base import Absent, Deadline, Delete, Procedure
+from holocron.records import Epoch, decode, encode
+from holocron.store.base import Absent, Deadline, Delete, Found, Procedure
 from holocron.store.chain import (
     Chain,
     Created,
@@ -184,6 +186,22 @@ class UnknownIsRefused(Chain):
         return Refused(outcome.error) if isinstance(outcome, Unknown) else outcome
 
 
+def releases_whoever_leads(
+    chain: Chain, charge: Charge, now: Callable[[], Instant], nonce: Callable[[], str], deadline: Deadline
+) -> Procedure[None]:
+    """Rule 15 broken: a guardian releases whatever lease it finds, whoever holds it by now."""
+    number, answer = charge.epoch, (yield from chain.read(charge.epoch, deadline)).answer
+    while isinstance(answer, Found):
+        held = decode(Epoch, answer.body, chain.key(number), chain.cluster)
+        if held.kind == "release":
+            return
+        record = release_after(held, nonce(), stamp(now().wall_s))
+        outcome = yield from chain.create(record.epoch, encode(record), deadline)
+        if not isinstance(outcome, Lost):
+            return
+        number, answer = record.epoch, outcome.found
+
+
 def _with(**changes: Any) -> Subject:
     return replace(SHIPPED, **changes)
 
@@ -233,6 +251,11 @@ BROKEN: dict[str, tuple[Subject, Bounds, str]] = {
         _with(chain=DeletesHead),
         Bounds("retention", budget=Budget(trimmed=1), slack=0),
         "I4",
+    ),
+    "a guardian releases whoever leads": (
+        _with(release=releases_whoever_leads),
+        Bounds("a guardian", slack=0, led=True, guarded=True, budget=Budget(crash=1)),
+        "I1",
     ),
     "an unknown outcome called refused": (
         _with(chain=UnknownIsRefused),

@@ -58,7 +58,7 @@ class Parts(Numbered):
         self.believes: list[bool] = [False]
         self.reads: list[bool] = [False]
         self.writes: list[bool] = [False]
-        # It leads, or goes for an epoch, or trims; and it is there and would lead.
+        # It leads, or goes for an epoch, or trims, or releases for the dead; and it is there and would lead.
         self.busy: list[bool] = [False]
         self.stands: list[bool] = [False]
 
@@ -69,7 +69,7 @@ class Parts(Numbered):
         self.reads.append(call is not None and call.stage == "reading")
         self.writes.append(call is not None and call.stage == "sent")
         leads = election is not None and election.tenure is not None
-        self.busy.append(leads or (call is not None and call.kind in ("create", "trim")))
+        self.busy.append(leads or (call is not None and call.kind in ("create", "trim", "guard")))
         self.stands.append(election is not None and election.standing and not election.stopped)
 
 

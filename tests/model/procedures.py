@@ -7,6 +7,8 @@ which it is, for its time, its nonces and its requests all come from here.
 
 from __future__ import annotations
 
+import itertools
+
 from msgspec.structs import replace
 
 from holocron.clock import Instant
@@ -146,6 +148,14 @@ def _begun(
         chain = subject.chain(_store(frame), EPOCHS, EPOCH_FLOOR, CLUSTER)
         assert call.number is not None
         return frame, chain.trim(call.number, f"trim-{call.serial}", Deadline(NOW, 600.0, 600.0)), None
+    if call.kind == "guard":
+        assert call.charge is not None
+        frame = _Frame(NOW, "")
+        chain = subject.chain(_store(frame), EPOCHS, EPOCH_FLOOR, CLUSTER)
+        session, tries = call.charge.session, itertools.count()
+        deadline = Deadline(NOW, 600.0, 600.0)
+        released = subject.release(chain, call.charge, frame.now, lambda: f"{session}-guard-{next(tries)}", deadline)
+        return frame, released, None
     assert seat is not None
     # The text of a record says when it was written; the same call must write the same text whenever it is driven.
     began = NOW if call.kind == "create" else call.since

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from holocron.clock import Instant
 from holocron.protocol.election import Election, Seat
+from holocron.protocol.guarding import Charge
 from holocron.protocol.messages import (
     AskedToPublish,
     AskedToRelease,
@@ -50,7 +51,7 @@ from holocron.store.base import Conflict, Denied, Request, Unclear
 from holocron.store.chain import Dishonest
 from tests.model.bounds import Bounds
 from tests.model.procedures import Ended, continued
-from tests.model.state import NAMES, NOW, Call, Dead, Heard, Keeper, Part, Process, Watch, aged, waited
+from tests.model.state import NAMES, NOW, Call, Dead, Guardian, Heard, Keeper, Part, Process, Watch, aged, waited
 from tests.model.subject import Subject
 
 __all__ = ["Acked", "Members", "Move", "Refused", "Won"]
@@ -102,6 +103,8 @@ class Move(msgspec.Struct, frozen=True):
     wrong: str | None = None
     heard: Heard | None = None
     detail: str = ""
+    # Whom a death sets to work.
+    guardian: Guardian | None = None
 
 
 class _Fed:
@@ -237,7 +240,7 @@ class Members:
                     Move("resume", self.fresh(part.node, part.incarnation + 1, hint, part.told), detail=f"{hint or ''}")
                     for hint in sorted(hints, key=lambda h: h or 0)
                 ]
-            case Keeper():
+            case Keeper() | Guardian():
                 return self._hearing(part, part.call)
         if part.asleep:
             return [Move("wake", replace(part, asleep=""))]
@@ -275,12 +278,24 @@ class Members:
         dead = Dead(
             part.election.seat.node, part.election.seat.incarnation, head.epoch if head is not None else 0, part.told
         )
-        moves = [Move("crash", dead, cost="crash")]
-        if underway is not None:
-            moves.append(Move("crash", dead, cost="crash", late=underway))
-        return moves
+        guardians = (None, self._guardian(part)) if self.bounds.guarded and head is not None else (None,)
+        return [
+            Move("crash", dead, cost="crash", late=late, guardian=guardian)
+            for late in dict.fromkeys((None, underway))
+            for guardian in dict.fromkeys(guardians)
+        ]
 
-    def _hearing(self, part: Process | Keeper, call: Call) -> list[Move]:
+    def _guardian(self, part: Process) -> Guardian | None:
+        """What is left behind by the death of `part` where it led: it has yet to ask for the epoch it was told of."""
+        tenure, seat = part.election.tenure, part.election.seat
+        if tenure is None:
+            return None
+        charge = Charge(seat.node, seat.incarnation, seat.session, tenure.term, tenure.epoch)
+        begun = continued(self.subject, Call("guard", NOW, charge=charge), None, None, 1, None)
+        assert isinstance(begun, Call)
+        return Guardian(begun)
+
+    def _hearing(self, part: Process | Keeper | Guardian, call: Call) -> list[Move]:
         """What the procedure under way may be told."""
         if call.stage == "pausing":
             return self._heard(part, "paused", PAUSED)
@@ -300,18 +315,18 @@ class Members:
     # --- what follows -----------------------------------------------------------------------------------------------
 
     def _heard(
-        self, part: Process | Keeper, kind: str, heard: Heard, cost: str = "", late: Request | None = None
+        self, part: Process | Keeper | Guardian, kind: str, heard: Heard, cost: str = "", late: Request | None = None
     ) -> list[Move]:
-        if isinstance(part, Keeper):
+        if isinstance(part, Keeper | Guardian):
             return [self._kept(part, kind, heard, cost, late)]
         fed = _Fed(replace(part, tardy=0))
         self._proceed(fed, heard)
         return self._moved(fed, kind, cost=cost, late=late, heard=heard)
 
-    def _kept(self, keeper: Keeper, kind: str, heard: Heard, cost: str, late: Request | None) -> Move:
+    def _kept(self, keeper: Keeper | Guardian, kind: str, heard: Heard, cost: str, late: Request | None) -> Move:
         after = continued(self.subject, keeper.call, heard, None, 1, None)
         if isinstance(after, Call):
-            return Move(kind, Keeper(after), cost=cost, late=late, heard=heard)
+            return Move(kind, replace(keeper, call=after), cost=cost, late=late, heard=heard)
         wrong = None
         if isinstance(after.result, Dishonest):
             wrong = f"rule 13: retention calls an honest store dishonest: {after.result.error}"

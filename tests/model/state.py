@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from holocron.clock import Instant
 from holocron.protocol.election import Election, Rules
+from holocron.protocol.guarding import Charge
 from holocron.protocol.messages import Draft
 from holocron.store.base import Answer, Request
 
@@ -23,6 +24,7 @@ __all__ = [
     "Bucket",
     "Call",
     "Dead",
+    "Guardian",
     "Heard",
     "Keeper",
     "Part",
@@ -55,12 +57,14 @@ class Heard(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True):
     """A procedure under way. A generator cannot be copied, so it is kept as what it was told so far."""
 
-    kind: Literal["look", "poll", "create", "trim"]
+    kind: Literal["look", "poll", "create", "trim", "guard"]
     since: Instant
     # What the election asked for: the epoch known (look), its number (poll), or where retention may go (trim).
     number: int | None = None
     draft: Draft | None = None
     within_s: float = 0.0
+    # What a guardian has in its charge.
+    charge: Charge | None = None
     # Makes the nonce of what this call writes.
     serial: int = 0
     heard: tuple[Heard, ...] = ()
@@ -117,7 +121,13 @@ class Keeper(msgspec.Struct, frozen=True):
     call: Call
 
 
-Part = Process | Dead | Keeper
+class Guardian(msgspec.Struct, frozen=True):
+    """A guardian at work, for a process that is dead (rule 15)."""
+
+    call: Call
+
+
+Part = Process | Dead | Keeper | Guardian
 
 
 class Bucket(msgspec.Struct, frozen=True):

@@ -11,7 +11,9 @@ from holocron.protocol import election
 from holocron.protocol.election import Election, Rules
 from holocron.protocol.messages import Action, Event, Tenure
 from holocron.runtime.asking import EpochChain
+from holocron.runtime.guarding.releasing import release
 from holocron.settings import Settings
+from holocron.store.base import Procedure
 from holocron.store.chain import Chain
 
 __all__ = ["RULES", "SETTINGS", "SHIPPED", "Subject"]
@@ -33,8 +35,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     `step`, `due_s` and `believes` are the election's own. `asking` makes the procedures that carry out its actions
     (a class with the constructor and the methods `look`, `poll` and `create` of `EpochChain`), and `chain` is the
-    class of the chain that these procedures and retention work on. `rules` is what every node goes by, and
-    `settings` is what its records say.
+    class of the chain that these procedures, retention and guardians work on. `release` is what a guardian does.
+    `rules` is what every node goes by, and `settings` is what its records say.
     """
 
     step: Callable[[Election, Event, Instant], tuple[Election, tuple[Action, ...]]] = election.step
@@ -42,6 +44,7 @@ class Subject(msgspec.Struct, frozen=True):
     believes: Callable[[Tenure | None, Instant], bool] = election.believes
     asking: type[EpochChain] = EpochChain
     chain: type[Chain] = Chain
+    release: Callable[..., Procedure[object]] = release
     rules: Rules = RULES
     settings: Settings = SETTINGS
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from tests.model.numbering import Late, Numbered
-from tests.model.state import NAMES, Dead, Keeper, Process, key_of, renamed
+from tests.model.state import NAMES, Dead, Guardian, Keeper, Process, key_of, renamed
 
 __all__ = ["ORDERS", "Symmetry", "in_order"]
 
@@ -85,6 +85,6 @@ def in_order(value: _T) -> _T:
     """`value` with its sets, which are kept as tuples, in the one order that equal sets have."""
     if isinstance(value, Late):
         return replace(value, requests=tuple(sorted(value.requests, key=key_of)))
-    if isinstance(value, Process | Keeper) and value.call is not None and len(value.call.answers) > 1:
+    if isinstance(value, Process | Keeper | Guardian) and value.call is not None and len(value.call.answers) > 1:
         return replace(value, call=replace(value.call, answers=tuple(sorted(value.call.answers, key=key_of))))
     return value

@@ -8,7 +8,7 @@ from holocron.layout import EPOCH_FLOOR, EPOCHS, number_of
 from holocron.store.base import Answer, Delete, Found, Get, List, Listed, Put, Request
 from tests.model.bucket import record_of
 from tests.model.process import Move
-from tests.model.state import NAMES, Dead, Heard, Part, Process
+from tests.model.state import NAMES, Dead, Guardian, Heard, Part, Process
 from tests.model.world import FORMER, KEEPER, World
 
 __all__ = ["transcript"]
@@ -71,6 +71,8 @@ def _who(part: Part | None, slot: int) -> str:
         return "retention"
     if isinstance(part, Process):
         return part.election.seat.session + (" (the former self)" if slot == FORMER else "")
+    if isinstance(part, Guardian):
+        return f"the guardian of {part.call.charge.session}" if part.call.charge is not None else "a guardian"
     return f"node {part.node}" if isinstance(part, Dead) else "nobody"
 
 
@@ -92,7 +94,8 @@ def _moved(move: Move, before: Part | None) -> str:
         case "resume":
             return f"is resumed, knowing of epoch {move.detail}" if move.detail else "is resumed, knowing of no epoch"
         case "crash":
-            return "crashes" + (f", its {asked} still under way" if move.late is not None else "")
+            left = ", and leaves its guardian behind" if move.guardian is not None else ""
+            return "crashes" + (f", its {asked} still under way" if move.late is not None else "") + left
         case "superseded":
             return "finds that a newer incarnation has taken its place, and stops"
         case "wake":

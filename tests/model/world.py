@@ -93,7 +93,7 @@ class World:
         return self.buckets.values[_Scene(state).bucket]  # type: ignore[no-any-return]
 
     def part(self, state: int, slot: int) -> Part | None:
-        """Who is in `slot`: 0 to 2 the nodes, 3 a former self, 4 retention."""
+        """Who is in `slot`: 0 to 2 the nodes, 3 a former self or a guardian, 4 retention."""
         return self.parts.values[_Scene(state).slots[slot]]  # type: ignore[no-any-return]
 
     def late(self, state: int) -> tuple[Request, ...]:
@@ -248,6 +248,10 @@ class World:
                     after, wrong = answered
             slots = scene.slots.copy()
             slots[slot] = after
+            if move.guardian is not None:
+                if slots[FORMER]:
+                    continue
+                slots[FORMER] = self._see(self.parts.of(move.guardian), bucket)
             for finding in move.findings:
                 teller = self.parts.values[number]
                 wrong = wrong or judged(finding, self.buckets.values[bucket], teller, self.bounds.clocks_lie)

@@ -17,6 +17,7 @@ SHORT = (
     Bounds("lost and late", slack=0, budget=Budget(lost=1, late=1)),
     Bounds("strange answers", slack=0, budget=Budget(lost=1, published=1), strange_answers=True),
     Bounds("retention", slack=0, budget=Budget(trimmed=1)),
+    Bounds("a guardian", epochs=3, slack=0, led=True, guarded=True, budget=Budget(crash=1)),
     Bounds("release and publish", slack=0, budget=Budget(released=1, published=1)),
     Bounds("heirs in order", slack=0, budget=Budget(released=1), ranked=True),
     Bounds("clocks that lie", epochs=3, slack=0, budget=Budget(stopped=1, skewed=2), clocks_lie=True),
@@ -42,6 +43,9 @@ LONG = (
     Bounds("release and sleep", slack=0, led=True, budget=Budget(released=1, asleep=1)),
     Bounds("stop and retention", slack=0, led=True, budget=Budget(stopped=1, trimmed=1)),
     Bounds("release, stop, retention", slack=0, led=True, budget=Budget(released=1, stopped=1, trimmed=1)),
+    Bounds("a guardian of four epochs", slack=0, led=True, guarded=True, budget=Budget(crash=1)),
+    Bounds("a guardian, stop, loss", slack=0, led=True, guarded=True, budget=Budget(crash=1, stopped=1, lost=1)),
+    Bounds("a guardian, late, retention", slack=0, led=True, guarded=True, budget=Budget(crash=1, late=1, trimmed=1)),
     Bounds("crash, late, retention", epochs=3, slack=0, led=True, budget=Budget(crash=1, late=1, trimmed=1)),
     Bounds(
         "a slow poll, stop, retention",
