@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-__all__ = ["heard"]
+__all__ = ["heard", "unwinding"]
 
 
 @contextlib.contextmanager
@@ -64,6 +64,31 @@ def heard(numbers: Sequence[signal.Signals], tell: Callable[[int], None]) -> Ite
         os.close(writing)
         listener.join()
         os.close(reading)
+
+
+@contextlib.contextmanager
+def unwinding(numbers: Sequence[signal.Signals]) -> Iterator[Callable[[], None]]:
+    """Have each of these signals unwind the main thread, whatever it is doing, with the exit code that shells give it.
+
+    What is yielded raises once more what a signal raised that came before: Python drops an exception that comes up in a
+    callback of its own, as at the end of each import. So it is to be called wherever the main thread waits for long.
+    """
+    told: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+        raise SystemExit(128 + number)
+
+    def check() -> None:
+        if told:
+            raise SystemExit(128 + told[0])
+
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

@@ -108,7 +108,7 @@ class Game:
         self.asked = self.now
         # What stood there when a read was sent: an answer may be as old as its question.
         self.head_then = 0
-        self.listed = self.now
+        self.read = self.now
         self.on_the_way: list[Epoch] = []
         self.tickets: dict[int, int | None] = {}
         self.open_tickets: set[int] = set()
@@ -304,14 +304,14 @@ class Game:
     def _look_at_tenure(self, tenure: Tenure) -> None:
         assert self._own(tenure.epoch).term == tenure.term
         assert tenure.belief_s == BELIEF_S, "the holder pays the margin (rule 3)"
-        began = self.listed if tenure.term == tenure.epoch else self.asked
+        began = self.read if tenure.term == tenure.epoch else self.asked
         assert elapsed_holder_s(tenure.since, began) >= 0, "counted from before it was asked for (rule 2)"
         assert believes(tenure, self.now)
         self.tenure, self.highest_term = tenure, tenure.term
 
     def _look_at_question(self, question: Question) -> None:
-        if isinstance(question, LookForHead):
-            self.listed = self.now
+        if isinstance(question, LookForHead | ReadNext):
+            self.read = self.now
         if not isinstance(question, CreateEpoch):
             return
         draft, head = question.draft, self.state.head
@@ -322,7 +322,7 @@ class Game:
         if draft.term == draft.epoch and draft.kind == "lease":
             assert self.tenure is None
             assert isinstance(self.question, type(None))
-            assert elapsed_holder_s(question.since, self.listed) >= 0, "counted from before the LIST (rules 2 and 7)"
+            assert elapsed_holder_s(question.since, self.read) >= 0, "counted from before the read (rules 2 and 7)"
             if head is not None:
                 self._look_at_takeover(head)
         elif draft.kind == "lease":

@@ -17,6 +17,7 @@ import typer
 from holocron_cli.config import DEFAULT_PREFIX, Config
 from holocron_cli.durations import seconds
 from holocron_cli.options import WHERE, configured
+from holocron_cli.signals import unwinding
 
 __all__ = ["Stage", "simulate"]
 
@@ -54,9 +55,10 @@ def simulate(
     ttl_s = seconds("--ttl", ttl) or 0.0
     if not 1 <= ttl_s <= 10:
         raise SettingsError(f"--ttl is {ttl} and must be between 1s and 10s: a longer lease makes a long wait to watch")
-    with _ended_by_sigterm(), _stage(config) as stage:
+    # Both unwind, so that no process stays behind.
+    with unwinding((signal.SIGINT, signal.SIGTERM)) as check, _stage(config) as stage:
         flags = _flags(stage.config)
-        with Troupe(flags, ["--ttl", f"{ttl_s:g}s"], stage.environment) as troupe:
+        with Troupe(flags, ["--ttl", f"{ttl_s:g}s"], stage.environment, check) as troupe:
             Story(stage, troupe, nodes, ttl_s).tell()
 
 
@@ -95,17 +97,3 @@ def _flags(config: Config) -> list[str]:
         "--bucket-owner": config.bucket_owner,
     }
     return [word for flag, value in given.items() if value is not None for word in (flag, value)]
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind as Ctrl-C does, so that no process stays behind."""
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -89,9 +89,20 @@ class NodeProcess:
 
 
 class Troupe:
-    """All processes of one simulation and everything they said. Leaving the `with` ends every one of them."""
+    """All processes of one simulation and everything they said. Leaving the `with` ends every one of them.
 
-    def __init__(self, store_flags: Sequence[str], node_flags: Sequence[str], environment: Mapping[str, str]) -> None:
+    Args:
+        check: called again and again by whoever waits; it raises where the simulation is to end.
+    """
+
+    def __init__(
+        self,
+        store_flags: Sequence[str],
+        node_flags: Sequence[str],
+        environment: Mapping[str, str],
+        check: Callable[[], None],
+    ) -> None:
+        self.check = check
         self._store_flags = list(store_flags)
         self._node_flags = list(node_flags)
         here = str(Path(__file__).resolve().parents[2])
@@ -162,6 +173,7 @@ class Troupe:
         until = time.monotonic() + within_s
         with self._heard:
             while True:
+                self.check()
                 event = found(self.events)
                 left = until - time.monotonic()
                 if event is not None or left <= 0:

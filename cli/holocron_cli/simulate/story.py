@@ -235,6 +235,7 @@ class Story:
     def _until(self, look: Callable[[], T | None], what: str) -> T:
         until = time.monotonic() + self._patience_s
         while True:
+            self._troupe.check()
             found = look()
             if found is not None:
                 return found
