@@ -141,7 +141,10 @@ if not TYPE_CHECKING:
         home = _HOME_OF.get(name)
         if home is None:
             raise AttributeError(f"module 'holocron' has no attribute {name!r}")
-        value = getattr(importlib.import_module(home), name)
+        from holocron.loading import loading
+
+        with loading():
+            value = getattr(importlib.import_module(home), name)
         globals()[name] = value
         return value
 

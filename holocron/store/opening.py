@@ -10,6 +10,7 @@ import msgspec
 
 from holocron.errors import SettingsError
 from holocron.layout import check_prefix
+from holocron.loading import loading
 from holocron.store.base import Store
 
 __all__ = ["SCHEMES", "Location", "Origin", "StoreOptions", "open_store", "origin", "parse_location"]
@@ -129,7 +130,8 @@ def open_store(uri: str, options: StoreOptions | None = None) -> Store:
 def _open(where: Location, chosen: StoreOptions) -> Store:
     if where.scheme == "s3":
         # Imported here because boto3 costs more to load than all of Holocron.
-        from holocron.store.s3 import S3Store
+        with loading():
+            from holocron.store.s3 import S3Store
 
         return S3Store(
             where.place,

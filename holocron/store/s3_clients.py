@@ -23,6 +23,8 @@ from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.loaders import Loader
 from urllib3.util.timeout import Timeout
 
+from holocron.loading import loading
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -84,7 +86,8 @@ def borrow(way: Way) -> Shared:
         shared = _shared.get(key)
         if shared is None:
             try:
-                shared = Shared(way)
+                with loading():
+                    shared = Shared(way)
             except Exception as error:
                 raise SetupError(str(error)) from error
             _shared[key] = shared
