@@ -104,6 +104,9 @@ def adopt(state: Election, seen: Seen, polled: bool, early_s: float = 0.0) -> St
         # Creep towards the beat: a poll that comes a little early each round misses once in a while, and that
         # miss is the proof of being up to date.
         after_s = every_s * 31 / 32
+    if head is not None and record is not None and record.kind == "lease" and _of_former_self(state, record):
+        # Rule 11: it was vouched that this one is dead, and it has come forward since.
+        state = replace(state, rules=replace(state.rules, assume_dead=False))
     state = replace(
         state,
         head=seen,
@@ -119,6 +122,11 @@ def adopt(state: Election, seen: Seen, polled: bool, early_s: float = 0.0) -> St
         view=record.topology if record is not None and state.tenure is None else state.view,
     )
     return state, [HeadChanged(seen)]
+
+
+def _of_former_self(state: Election, record: Epoch) -> bool:
+    leader = record.leader
+    return leader.node == state.seat.node and leader.incarnation < state.seat.incarnation
 
 
 def early_s(state: Election, now: Instant) -> float:

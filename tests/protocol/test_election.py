@@ -25,6 +25,7 @@ from holocron.protocol.messages import (
     NoteTenureEnded,
     NoteTenureRenewed,
     Publishing,
+    ReadNext,
     Reason,
     SettlePublish,
     StandingChanged,
@@ -167,6 +168,16 @@ def test_operator_may_vouch_for_the_former_selfs_death() -> None:
     assert none_of(CreateEpoch, tuple(other.log))
     newer = following(seen(record(4, 4, "a", incarnation=3), 0), seat("a", incarnation=2), rules)
     assert none_of(CreateEpoch, tuple(newer.log))
+
+
+def test_a_former_self_that_comes_forward_is_not_dead_whoever_vouched() -> None:
+    """A lease that an earlier incarnation writes while this one looks on is waited out like anyone's (rule 11, I8)."""
+    rules = Rules(TTL_S, BELIEF_S, RENEW_S, 0.25, 64.0, assume_dead=True)
+    play = following(seen(record(4, 4, "b"), 0), seat("a", incarnation=2), rules)
+    assert ReadNext(5) in play.tick(RENEW_S)
+    play.tell(NextFound(seen(record(5, 5, "a", incarnation=1), RENEW_S)), RENEW_S)
+    assert none_of(CreateEpoch, tuple(play.log))
+    assert play.looks(RENEW_S, 60) == RENEW_S + TTL_S
 
 
 def test_waiting_that_the_store_vouches_for_counts() -> None:

@@ -213,7 +213,9 @@ class Nemesis:
 
     def _twins(self) -> None:
         """Two computes resume one node at the same instant: one of them wins, and the other is told who holds it."""
-        known = [node for node in self._life.nodes if node in self._life.chronicle.incarnations]
+        # Whoever vouched, and has not come aboard yet, is to stay right: the former selves are dead, and stay alone.
+        vouched = {p.node for p in self._life.processes if p.alive and p.assume_dead and p.incarnation is None}
+        known = [n for n in self._life.nodes if n in self._life.chronicle.incarnations and n not in vouched]
         if known:
             node = self._apart.choice(known)
             for _ in range(2):
