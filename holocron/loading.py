@@ -14,7 +14,7 @@ def loading() -> Iterator[None]:
     """Hold the garbage collector off, for a tenth of a second or so in which nothing becomes garbage.
 
     It would go through all that is loaded again and again: a fifth of the time from the start of a process until it
-    leads. Where the application has switched it off, it stays off.
+    leads (`make bench BENCH='--only start-ratio'`). Where the application has switched it off, it stays off.
     """
     if not gc.isenabled():
         yield

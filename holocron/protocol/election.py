@@ -195,7 +195,7 @@ def _read_on(state: Election, event: NextFound, now: Instant) -> Stepped:
     before_s = early_s(state, event.seen.read)
     state = replace(state, business=None, failures=0, trip_s=smooth(state, event.took_s))
     state, actions = adopt(state, event.seen, polled=True, early_s=before_s)
-    return (state, actions) if business is None else _follow_at_once(state, actions, business.since, now)
+    return (state, actions) if business is None else _follow_at_once(state, actions, business.since)
 
 
 def _looked(state: Election, event: HeadFound | HeadConfirmed | ChainFoundEmpty, now: Instant) -> Stepped:
@@ -210,16 +210,16 @@ def _looked(state: Election, event: HeadFound | HeadConfirmed | ChainFoundEmpty,
         return _take(state, event.asked, "first") if may_stand(state) else (state, [])
     if isinstance(event, HeadFound):
         state, actions = adopt(state, event.seen, polled=False)
-        return _follow_at_once(state, actions, event.asked, now)
+        return _follow_at_once(state, actions, event.asked)
     if takeover and state.head is not None and turn_has_come(state, now):
         return _take(state, event.asked, _cause(state, state.head))
     return state, []
 
 
-def _follow_at_once(state: Election, actions: list[Action], since: Instant, now: Instant) -> Stepped:
+def _follow_at_once(state: Election, actions: list[Action], since: Instant) -> Stepped:
     """Rule 7: a head that nobody may believe in is followed from the very read, begun at `since`, that has found it."""
     head = state.head
-    if state.stopped or head is None or turn_s(state, head) > 0 or not turn_has_come(state, now):
+    if state.stopped or head is None or turn_s(state, head) > 0 or not may_stand(state):
         return state, actions
     state, more = _take(state, since, _cause(state, head))
     return state, actions + more

@@ -44,7 +44,7 @@ class Business(msgspec.Struct, frozen=True):
     tickets: tuple[Publishing, ...] = ()
     # Looks only: the wait is over and this LIST is the one that a takeover starts with (rule 7).
     takeover: bool = False
-    # Looks and polls only: the hint that this is done for (rule 16).
+    # Polls only: the hint that this is done for (rule 16).
     hint: Hinted | None = None
 
 
